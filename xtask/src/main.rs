@@ -1,0 +1,92 @@
+//! The task runner of the workspace: `cargo xtask check`, `cargo xtask test`, `cargo xtask bench`.
+//!
+//! Each command is a short list of programs to run, in one file of its own; [`steps`] runs them,
+//! measures them and says at the end which one failed. CI runs `check` and `test` and nothing else,
+//! so what passes here passes there. It needs nothing but Rust: tools that are not installed are
+//! named and skipped.
+
+mod bench;
+mod check;
+mod steps;
+mod test;
+
+use std::{env, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+Checks, tests and measures icefield.
+
+Usage: cargo xtask COMMAND
+
+  check              formatting, clippy and documentation with warnings as errors, and
+                     licences, banned crates and sources (needs cargo-deny, else skipped)
+  test [-- FILTER]   builds the release binary, then runs every test: documentation
+                     examples, unit, API and whole-system tests. Uses cargo-nextest where
+                     it is installed, else cargo test. FILTER is part of a test's name.
+  bench [-- FILTER]  runs the benchmarks of the crates that have some
+
+Examples:
+  cargo xtask check                   before a commit
+  cargo xtask test                    everything, as CI runs it
+  cargo xtask test -- tree_hash       only the tests with tree_hash in their name
+  cargo test -p icefield-store        one crate, without the release build
+
+Every command prints its steps and how long each took, and ends with a failure if one failed.";
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program reports")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(Some(text)) => println!("{text}"),
+        Ok(None) => {}
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs one command, or returns the text that answers it.
+fn run(arguments: &[&str]) -> Result<Option<&'static str>> {
+    match arguments {
+        ["check"] => check::check()?,
+        ["test"] => test::test(&[])?,
+        ["test", "--", filter @ ..] => test::test(filter)?,
+        ["bench"] => bench::bench(&[])?,
+        ["bench", "--", filter @ ..] => bench::bench(filter)?,
+        [] | ["help", ..] | [.., "--help" | "-h"] => return Ok(Some(HELP)),
+        [command @ ("test" | "bench"), filter, ..] => {
+            bail!("a filter stands behind `--`: cargo xtask {command} -- {filter}")
+        }
+        other => bail!("unknown command `{}`; see cargo xtask --help", other.join(" ")),
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+
+    #[test]
+    fn help_is_given_when_asked_for_and_without_a_command() {
+        for arguments in [&[][..], &["--help"], &["test", "--help"], &["help"]] {
+            let text = run(arguments).unwrap().expect("help has a text");
+            assert!(text.contains("cargo xtask test -- tree_hash"));
+        }
+    }
+
+    #[test]
+    fn a_filter_without_dashes_is_refused_and_the_right_form_shown() {
+        let error = run(&["test", "tree_hash"]).unwrap_err();
+        assert!(error.to_string().contains("cargo xtask test -- tree_hash"));
+    }
+
+    #[test]
+    fn an_unknown_command_is_named() {
+        let error = run(&["chekc"]).unwrap_err();
+        assert!(error.to_string().contains("`chekc`"));
+    }
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask test`: every test there is.
+//!
+//! Whole-system tests run the binary that users get, so the release build comes first and its path
+//! is handed to them in `ICEFIELD_BIN`. The tests proper come last, so that the test runner's own
+//! summary stands at the end of the output.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::steps::{Steps, cargo, has_cargo_command};
+
+/// Runs the tests whose name contains one of the words of `filter`, or all.
+pub(crate) fn test(filter: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    let binary = release_binary()?;
+    if !steps
+        .run("release build", &mut cargo(&["build", "--release", "--locked", "-p", "icefield"]))
+    {
+        return steps.finish();
+    }
+
+    let mut doctests = cargo(&["test", "--workspace", "--doc", "--locked", "--quiet", "--"]);
+    steps.run("documentation examples", doctests.args(filter));
+
+    let mut tests = if has_cargo_command("nextest") {
+        cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--"])
+    } else {
+        steps.skip("cargo-nextest", "not installed, cargo test does its work");
+        cargo(&[
+            "test",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--locked",
+            "--no-fail-fast",
+            "--",
+        ])
+    };
+    steps.run("tests", tests.args(filter).env("ICEFIELD_BIN", binary));
+    steps.finish()
+}
+
+/// Returns where cargo puts the release binary: beside the profile this program was built in,
+/// whatever target folder is configured.
+fn release_binary() -> Result<PathBuf> {
+    let this = env::current_exe().context("could not find the path of this program")?;
+    let target =
+        this.parent().and_then(Path::parent).context("this program is not in a target folder")?;
+    Ok(target.join("release").join(format!("icefield{}", env::consts::EXE_SUFFIX)))
+}
