@@ -79,7 +79,7 @@ impl Steps {
                 Outcome::Skipped(reason) => println!("  skipped          {name}: {reason}"),
             }
         }
-        if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
+        if failures.is_empty() { Ok(()) } else { bail!("failed:\n  {}", failures.join("\n  ")) }
     }
 }
 
