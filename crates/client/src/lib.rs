@@ -1,0 +1,14 @@
+//! The client's library: targets, transfers, retrievals and the catalog.
+//!
+//! A [`Target`](target::Target) is where vaults are (an embedded store, a service). A **transfer** moves files there; a
+//! **retrieval** brings them back; the **catalog** remembers every file, and as a journal what has begun and not ended,
+//! recorded and synced before the first byte moves. The library never prints, prompts or reads the environment: it
+//! reports through [`Events`](events::Events).
+
+pub mod events;
+pub mod path;
+pub mod target;
+
+pub use events::{Event, Events};
+pub use path::CatalogPath;
+pub use target::{Target, TargetError};

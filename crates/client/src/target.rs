@@ -1,0 +1,237 @@
+//! Where vaults are: the one trait over an embedded store, the vault API and, later, S3 Glacier classes.
+//!
+//! A target takes the bytes of an archive or part as a [`Body`] and says what tree hash they had; how it hashes (in the
+//! engine that stores them, or here before a request is signed) is its own affair, so that every byte is hashed once.
+
+use std::{fmt, io, pin::Pin};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use icefield_protocol::{
+    ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest, Page,
+    PartDescription, PartSize, UploadDescription, UploadId, UploadToken, VaultDescription,
+    VaultName,
+};
+use icefield_treehash::TreeHash;
+
+/// Bytes on their way to a target: chunks of any size, best 1 MiB each and aligned to MiB from the start.
+///
+/// An error ends the transfer and nothing of it is kept; the source's own error comes back as [`TargetError::Source`].
+pub struct Body {
+    /// Exact number of bytes that follow.
+    pub size: u64,
+    /// The bytes.
+    pub chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// Bytes on their way from a target.
+pub struct Output {
+    /// Size of the whole job output in bytes.
+    pub total: u64,
+    /// Tree hash of the bytes of this answer, when the range is tree-hash-aligned; inventories have none.
+    pub tree_hash: Option<TreeHash>,
+    /// The bytes. The stream ends with an error if they are not the stored ones: the target has verified each chunk that it
+    /// yields (embedded), or the whole against `tree_hash` before its end (remote).
+    pub chunks: Pin<Box<dyn Stream<Item = Result<Bytes, TargetError>> + Send>>,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("total", &self.total)
+            .field("tree_hash", &self.tree_hash)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An archive that is now stored durably.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// Its ID.
+    pub archive: ArchiveId,
+    /// Its tree hash, as computed from the bytes that were received.
+    pub tree_hash: TreeHash,
+}
+
+/// Why a target did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The service said no. Its message names the thing it is about.
+    #[error("{message}")]
+    Service {
+        /// The code of the answer.
+        code: ErrorCode,
+        /// The message of the answer.
+        message: String,
+    },
+    /// The source of a body failed; the caller knows why.
+    #[error("reading what was to be sent failed")]
+    Source(#[source] io::Error),
+    /// The bytes are not those that were stored (or sent).
+    #[error("damaged: {what}")]
+    Damaged {
+        /// Where and what: names the MiB, counted from 0 in the archive, as far as known.
+        what: String,
+    },
+    /// There is no room at the target.
+    #[error("the target is full: {what}")]
+    Full {
+        /// Which volume, what to do.
+        what: String,
+    },
+    /// The request did not get through.
+    #[error("the target could not be reached: {what}")]
+    Transport {
+        /// What happened.
+        what: String,
+        /// Whether the same request may be sent again at once.
+        retryable: bool,
+    },
+    /// The target failed; nothing was changed as far as it knows.
+    #[error("the target failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl TargetError {
+    /// Whether the service answered that something does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Service { code: ErrorCode::ResourceNotFound, .. })
+    }
+}
+
+/// A place with vaults, as seen by one account.
+///
+/// # Contract
+///
+/// * **Durable.** `Ok` from an upload means that the bytes are stored durably.
+/// * **Tokens.** A put or initiation with a token seen before answers with the first result, as far as [`Target::keeps_tokens`].
+/// * **Cancel safety.** Dropping a call leaves the vault as before or as after it.
+/// * Names, limits, errors and pages are those of the Glacier API.
+#[async_trait]
+pub trait Target: fmt::Debug + Send + Sync + 'static {
+    /// What the catalog knows this place by: the store's identity, or endpoint, account and region. Never a label.
+    fn identity(&self) -> &str;
+
+    /// The place in words for people: `embedded store /srv/cold`.
+    fn describe(&self) -> String;
+
+    /// Whether a repeated upload token is answered with the first result.
+    fn keeps_tokens(&self) -> bool;
+
+    /// Creates a vault; one that exists is left as it is.
+    async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError>;
+
+    /// Describes a vault.
+    async fn describe_vault(&self, vault: &VaultName) -> Result<VaultDescription, TargetError>;
+
+    /// Lists vaults from a marker on.
+    async fn list_vaults(
+        &self,
+        marker: Option<&str>,
+    ) -> Result<Page<VaultDescription>, TargetError>;
+
+    /// Deletes an empty vault.
+    async fn delete_vault(&self, vault: &VaultName) -> Result<(), TargetError>;
+
+    /// Stores an archive in one request (1 byte to 4 GiB).
+    async fn upload_archive(
+        &self,
+        vault: &VaultName,
+        description: Option<&Description>,
+        token: UploadToken,
+        body: Body,
+    ) -> Result<Archived, TargetError>;
+
+    /// Deletes an archive; one that is deleted already is fine.
+    async fn delete_archive(
+        &self,
+        vault: &VaultName,
+        archive: &ArchiveId,
+    ) -> Result<(), TargetError>;
+
+    /// Begins a multipart upload.
+    async fn initiate_upload(
+        &self,
+        vault: &VaultName,
+        part_size: PartSize,
+        description: Option<&Description>,
+        token: UploadToken,
+    ) -> Result<UploadId, TargetError>;
+
+    /// Stores the part at `range` and returns its tree hash.
+    async fn upload_part(
+        &self,
+        vault: &VaultName,
+        upload: &UploadId,
+        range: ByteRange,
+        body: Body,
+    ) -> Result<TreeHash, TargetError>;
+
+    /// Lists parts that were received completely, by range, from a marker on.
+    async fn list_parts(
+        &self,
+        vault: &VaultName,
+        upload: &UploadId,
+        marker: Option<&str>,
+    ) -> Result<Page<PartDescription>, TargetError>;
+
+    /// Makes an archive of the parts.
+    async fn complete_upload(
+        &self,
+        vault: &VaultName,
+        upload: &UploadId,
+        size: u64,
+        tree_hash: TreeHash,
+    ) -> Result<ArchiveId, TargetError>;
+
+    /// Discards a multipart upload.
+    async fn abort_upload(&self, vault: &VaultName, upload: &UploadId) -> Result<(), TargetError>;
+
+    /// Lists multipart uploads in progress from a marker on.
+    async fn list_uploads(
+        &self,
+        vault: &VaultName,
+        marker: Option<&str>,
+    ) -> Result<Page<UploadDescription>, TargetError>;
+
+    /// Starts a retrieval job.
+    async fn initiate_job(
+        &self,
+        vault: &VaultName,
+        request: &JobRequest,
+    ) -> Result<JobId, TargetError>;
+
+    /// Describes a job.
+    async fn describe_job(
+        &self,
+        vault: &VaultName,
+        job: &JobId,
+    ) -> Result<JobDescription, TargetError>;
+
+    /// Lists jobs from a marker on.
+    async fn list_jobs(
+        &self,
+        vault: &VaultName,
+        marker: Option<&str>,
+    ) -> Result<Page<JobDescription>, TargetError>;
+
+    /// Reads the output of a succeeded job, whole or a range of it (an end beyond the output is clamped).
+    async fn job_output(
+        &self,
+        vault: &VaultName,
+        job: &JobId,
+        range: Option<ByteRange>,
+    ) -> Result<Output, TargetError>;
+
+    /// Waits until a job may have changed state: for the embedded store until its due work is done, for a service the polling
+    /// interval. Returns at once when there is nothing to wait for.
+    async fn wait(&self, vault: &VaultName, job: &JobId) -> Result<(), TargetError>;
+}

@@ -1,0 +1,23 @@
+//! Durable home of archives: payloads (the bytes) and the ledger (the facts about them).
+//!
+//! Data flows one way: [`Store::commit`] appends a record to the **log** on the payload side, syncs it, applies it to
+//! the **ledger** in one transaction, and only then answers. The log is the truth; the ledger's tables of vaults and
+//! archives are a pure function of it, so that `rebuild` is a replay from zero and a crash between the two steps is
+//! healed by replaying the log's tail when the store is opened.
+//!
+//! ```text
+//! small archive   record with body  ──┐
+//! larger archive  payload file(s) ──> record with manifest ──> log (packs) ──> ledger ──> answer
+//! ```
+
+pub mod clock;
+pub mod entry;
+pub mod error;
+pub mod ledger;
+pub mod payload;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use entry::{ArchiveEntry, Content, Entry, Extent, IdSeal, Outcome};
+pub use error::{Damage, StoreError};
+pub use ledger::Ledger;
+pub use payload::Payload;

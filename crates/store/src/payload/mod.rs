@@ -1,0 +1,137 @@
+//! Payloads: the bytes, and the log that tells what they are.
+//!
+//! Two shapes. **Payload files** hold exactly one uploaded part (or one larger archive), with the SHA-256 of every MiB
+//! beside them. **The log** is a sequence of records in append-only packs; a record is a small JSON text (an
+//! [`Entry`](crate::Entry)) and, for small archives, the archive's bytes.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use icefield_treehash::TreeHash;
+
+use crate::{
+    entry::{Entry, PayloadId},
+    error::{Damage, StoreError},
+};
+
+/// A place in the log: everything before it, in pack order, has been written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct LogPosition {
+    /// Number of the pack, from 1; 0 is before the first.
+    pub pack: u32,
+    /// Offset in it, in bytes.
+    pub offset: u64,
+}
+
+/// Where one record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// Where it begins.
+    pub at: LogPosition,
+    /// Its length in bytes, header and end included.
+    pub length: u64,
+}
+
+/// A record to be appended.
+#[derive(Debug, Clone)]
+pub struct NewRecord {
+    /// What it tells.
+    pub entry: Entry,
+    /// The bytes of a small archive; empty for other entries.
+    pub body: Bytes,
+}
+
+/// What a replay meets.
+#[derive(Debug)]
+pub enum Replayed {
+    /// An intact record head (the body is not looked at by a replay).
+    Record(Entry, RecordPlace),
+    /// Bytes that are no record although intact records follow them, or that end a pack that is not the last.
+    Damaged(Damage),
+}
+
+/// Durable home of payload bytes and of the log.
+///
+/// # Contract
+///
+/// Every backend passes the suite in `payload::contract`. Callers rely on:
+///
+/// * **Durability.** When [`append`](Self::append) or [`PayloadWriter::finish`] returns `Ok`, bytes and names are synced.
+/// * **Order.** Records are replayed in the order in which they were appended; a crash loses only a tail that was never acknowledged.
+/// * **Immutability.** The bytes behind an id never change; an id that exists cannot be created again.
+/// * **No silent damage.** A read yields the bytes that were stored or an error, never other bytes.
+/// * **Fencing.** After a failed sync every later write answers [`StoreError::Fenced`].
+/// * **Cancel safety.** Dropping a pending call leaves the store as before or as after it.
+#[async_trait]
+pub trait Payload: fmt::Debug + Send + Sync + 'static {
+    /// Appends records in this order with one sync and tells where they lie. All of them are durable, or an error.
+    ///
+    /// Called by one task at a time (the committer).
+    async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<RecordPlace>, StoreError>;
+
+    /// Visits every record from `from` on, in order, and returns the end of the log.
+    ///
+    /// A torn tail (bytes after the last intact record that no intact record follows) is cut off when `repair` is true,
+    /// and otherwise reported as damage.
+    async fn replay(
+        &self,
+        from: LogPosition,
+        repair: bool,
+        visit: &mut (dyn FnMut(Replayed) -> Result<(), StoreError> + Send),
+    ) -> Result<LogPosition, StoreError>;
+
+    /// Returns the body of the record at `place`, verified against the hash in its header.
+    async fn read_body(&self, place: RecordPlace) -> Result<Bytes, StoreError>;
+
+    /// Opens a new payload file for writing. Dropping the writer unfinished leaves a file that a sweep removes.
+    async fn create(&self, id: PayloadId) -> Result<Box<dyn PayloadWriter>, StoreError>;
+
+    /// Opens a payload file for reading and checks that its hashes belong to `tree_hash` and its length is `size`.
+    ///
+    /// # Errors
+    ///
+    /// `Missing` without the file, `Damaged` when hashes or length do not fit.
+    async fn open(
+        &self,
+        id: PayloadId,
+        size: u64,
+        tree_hash: TreeHash,
+    ) -> Result<Box<dyn PayloadReader>, StoreError>;
+
+    /// Removes payload files; those that do not exist are passed over. Not necessarily durable on return.
+    async fn remove(&self, ids: &[PayloadId]) -> Result<(), StoreError>;
+
+    /// Visits the id of every payload file that exists, in no order. Files that are none are reported as damage.
+    async fn list(
+        &self,
+        visit: &mut (dyn FnMut(Result<PayloadId, Damage>) + Send),
+    ) -> Result<(), StoreError>;
+
+    /// Bytes in packs and in payload files, with their hash files: `(packs, files)`.
+    async fn used_bytes(&self) -> Result<(u64, u64), StoreError>;
+}
+
+/// A payload file being written.
+#[async_trait]
+pub trait PayloadWriter: fmt::Debug + Send {
+    /// Appends bytes. May return before they are on disk; an error of theirs comes with a later call.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
+
+    /// Makes bytes, hashes and names durable. `leaves` are the SHA-256 of each MiB of what was written.
+    async fn finish(self: Box<Self>, leaves: &[TreeHash]) -> Result<(), StoreError>;
+}
+
+/// A payload file being read.
+#[async_trait]
+pub trait PayloadReader: fmt::Debug + Send + Sync {
+    /// SHA-256 of each MiB, already checked against the payload's tree hash.
+    fn leaves(&self) -> &[TreeHash];
+
+    /// Returns MiB number `index` (the last may be shorter), verified against its leaf.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` with the leaf's number when the bytes are not those that were stored.
+    async fn read_leaf(&self, index: u64) -> Result<Bytes, StoreError>;
+}
