@@ -1,1 +1,44 @@
-//! placeholder
+//! The Glacier wire, version 2012-06-01, without any wire: what server, engine and client must agree on.
+//!
+//! Everything here is pure: no runtime, no files, no sockets, no clock. Text from outside becomes a value only through
+//! a `parse` that checks it, so a value that exists is valid everywhere.
+//!
+//! * What things are called: [`name`], [`id`], [`description`].
+//! * How much and where: [`limits`], [`part_size`], [`range`], [`timestamp`].
+//! * What is answered: [`error`], [`page`], [`vault`], [`upload`], [`job`].
+//! * The list of a vault's archives as a document: [`inventory`].
+
+pub mod description;
+pub mod error;
+pub mod id;
+pub mod inventory;
+pub mod job;
+pub mod limits;
+pub mod name;
+pub mod page;
+pub mod part_size;
+pub mod range;
+mod text;
+pub mod timestamp;
+pub mod upload;
+pub mod vault;
+
+pub use description::{Description, InvalidDescription};
+pub use error::{ErrorCode, ErrorKind, ServiceError};
+pub use icefield_treehash::{LinearHash, ParseHashError, TreeHash};
+pub use id::{ArchiveId, InvalidId, InvalidUploadToken, JobId, UploadId, UploadToken};
+pub use inventory::InventoryItem;
+pub use job::{
+    InventoryFormat, InventoryParameters, JobAction, JobDescription, JobRequest, JobStatus, Tier,
+    UnknownWord,
+};
+pub use name::{
+    AccountId, InvalidAccountId, InvalidRegion, InvalidVaultArn, InvalidVaultName, Region,
+    VaultArn, VaultName,
+};
+pub use page::Page;
+pub use part_size::{InvalidPartSize, PartSize};
+pub use range::{ByteRange, InvalidRange};
+pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use upload::{PartDescription, UploadDescription};
+pub use vault::VaultDescription;
