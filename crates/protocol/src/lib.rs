@@ -27,7 +27,10 @@ pub use description::{Description, InvalidDescription};
 pub use error::{ErrorCode, ErrorKind, ServiceError};
 pub use icefield_treehash::{LinearHash, ParseHashError, TreeHash};
 pub use id::{ArchiveId, InvalidId, InvalidUploadToken, JobId, UploadId, UploadToken};
-pub use inventory::InventoryItem;
+pub use inventory::{
+    CsvInventoryWriter, InventoryError, InventoryHead, InventoryItem, JsonInventoryWriter,
+    read_csv, read_json,
+};
 pub use job::{
     InventoryFormat, InventoryParameters, JobAction, JobDescription, JobRequest, JobStatus, Tier,
     UnknownWord,

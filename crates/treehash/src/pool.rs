@@ -181,7 +181,8 @@ impl HashStream {
     /// The first leaf waits until more follows, because one leaf alone needs no linear chain.
     fn may_queue(&self) -> bool {
         let only_leaf = self.queued == 0 && self.whole.len() == 1 && self.tail.is_empty();
-        !self.whole.is_empty() && !(self.roles.linear && only_leaf)
+        let kept_back = self.roles.linear && only_leaf;
+        !self.whole.is_empty() && !kept_back
     }
 
     async fn queue_next(&mut self, linear: bool) {
