@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::MAX_DESCRIPTION_BYTES;
 
-/// The description of an archive or a job: printable ASCII, never empty, no white space around it.
+/// The description of an archive or a job: printable ASCII, never empty.
 ///
 /// An absent description is `Option::None`, so there is only one way to have none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,9 +30,9 @@ pub enum InvalidDescription {
         /// The first character that is not allowed.
         character: char,
     },
-    /// Empty or with white space around it, where a stored description is read.
-    #[error("a stored description is not empty and has no white space around it")]
-    Untrimmed,
+    /// Empty, where a description that exists is read.
+    #[error("a description that exists is not empty")]
+    Empty,
 }
 
 impl Description {
@@ -51,8 +52,8 @@ impl Description {
     }
 
     fn check(text: &str) -> Result<(), InvalidDescription> {
-        if text.is_empty() || text.trim().len() != text.len() {
-            return Err(InvalidDescription::Untrimmed);
+        if text.is_empty() {
+            return Err(InvalidDescription::Empty);
         }
         if text.len() > MAX_DESCRIPTION_BYTES {
             return Err(InvalidDescription::TooLong(text.len()));
@@ -91,11 +92,19 @@ impl From<Description> for String {
 impl TryFrom<String> for Description {
     type Error = InvalidDescription;
 
-    /// Takes exactly this text: nothing is trimmed, and the empty text is refused.
+    /// Takes exactly this text, as a service or a store tells it: nothing is trimmed, and the empty text is refused.
     fn try_from(text: String) -> Result<Self, InvalidDescription> {
         Self::check(&text)?;
         Ok(Self(text))
     }
+}
+
+/// Reads the member of an answer: null, and from some services the empty text, mean none.
+pub(crate) fn none_if_empty<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Description>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(Description::try_from).transpose().map_err(Error::custom)
 }
 
 #[cfg(test)]
@@ -132,7 +141,8 @@ mod tests {
     #[test]
     fn serde_takes_the_text_verbatim_or_not_at_all() {
         assert_eq!(serde_json::from_str::<Description>("\"a b\"").unwrap().as_str(), "a b");
-        assert!(serde_json::from_str::<Description>("\" a\"").is_err());
+        assert_eq!(serde_json::from_str::<Description>("\" a\"").unwrap().as_str(), " a");
+        assert!(serde_json::from_str::<Description>("\"\u{e9}\"").is_err());
         assert!(serde_json::from_str::<Description>("\"\"").is_err());
     }
 }

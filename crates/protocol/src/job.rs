@@ -6,7 +6,7 @@ use std::str::FromStr;
 use icefield_treehash::TreeHash;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::description::Description;
+use crate::description::{Description, none_if_empty};
 use crate::id::{ArchiveId, JobId};
 use crate::name::VaultArn;
 use crate::range::ByteRange;
@@ -216,7 +216,7 @@ pub struct JobDescription {
     #[serde(default)]
     pub inventory_size_in_bytes: Option<u64>,
     /// The text that came with the request.
-    #[serde(rename = "JobDescription", default)]
+    #[serde(rename = "JobDescription", default, deserialize_with = "none_if_empty")]
     pub description: Option<Description>,
     /// The job.
     pub job_id: JobId,
@@ -282,6 +282,10 @@ mod tests {
         let read: JobDescription = from_value(job.clone()).unwrap();
         assert_eq!((read.status_code, read.tier), (JobStatus::InProgress, Some(Tier::Bulk)));
         assert_eq!(to_value(&read).unwrap(), job);
+
+        let mut empty = job.clone();
+        empty["JobDescription"] = json!("");
+        assert_eq!(from_value::<JobDescription>(empty).unwrap().description, None);
 
         let present: serde_json::Map<String, Value> = job
             .as_object()

@@ -24,7 +24,7 @@ pub mod upload;
 pub mod vault;
 
 pub use description::{Description, InvalidDescription};
-pub use error::{ErrorCode, ErrorKind, ServiceError};
+pub use error::{ErrorCode, ErrorKind, ServiceError, UnknownErrorCode};
 pub use icefield_treehash::{LinearHash, ParseHashError, TreeHash};
 pub use id::{ArchiveId, InvalidId, InvalidUploadToken, JobId, UploadId, UploadToken};
 pub use inventory::{

@@ -3,7 +3,7 @@
 use icefield_treehash::TreeHash;
 use serde::{Deserialize, Serialize};
 
-use crate::description::Description;
+use crate::description::{Description, none_if_empty};
 use crate::id::UploadId;
 use crate::name::VaultArn;
 use crate::part_size::PartSize;
@@ -14,7 +14,7 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadDescription {
     /// The description that the archive will have.
-    #[serde(rename = "ArchiveDescription", default)]
+    #[serde(rename = "ArchiveDescription", default, deserialize_with = "none_if_empty")]
     pub description: Option<Description>,
     /// When the upload was begun.
     #[serde(rename = "CreationDate")]

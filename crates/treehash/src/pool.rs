@@ -436,6 +436,8 @@ impl Queue {
                 Turn::Chain(progress) => {
                     if progress.advance_chain() {
                         lock(&self.work).chains.push_back(progress);
+                        // This worker may take another chain first, so a sleeping one is offered this one.
+                        self.available.notify_one();
                     }
                 }
                 Turn::Leaves(jobs) => hash_leaves(jobs),

@@ -57,12 +57,13 @@ async fn one_buffer_larger_than_the_budget_passes() {
 #[tokio::test]
 async fn a_dropped_submit_loses_nothing() {
     let pool = pool(1);
-    let bytes = data(100 * LEAF_SIZE + 1, 7);
+    // More leaves than the budget holds, and more than tokio lets one poll acquire.
+    let bytes = Bytes::from(vec![7; 150 * LEAF_SIZE + 1]);
     let mut stream = pool.start(BOTH);
     {
         let mut submit = pin!(stream.submit(bytes.clone()));
         let polled = submit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert_eq!(polled, Poll::Pending, "100 MiB do not fit the budget at once");
+        assert_eq!(polled, Poll::Pending, "150 MiB are not accepted at once");
     }
     let mut hasher = Hasher::new(BOTH);
     hasher.update(&bytes);
