@@ -3,6 +3,9 @@
 //! Vaults and archives are an index of the log and can be rebuilt from it. Uploads in progress, jobs and staged payloads
 //! live only here: losing them costs work, never an acknowledged archive.
 
+mod memory;
+mod rules;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -20,6 +23,8 @@ use crate::{
     error::StoreError,
     payload::{LogPosition, RecordPlace},
 };
+
+pub use memory::MemoryLedger;
 
 /// The vault's list as of one value of its write counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
