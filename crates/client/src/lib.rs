@@ -5,6 +5,7 @@
 //! recorded and synced before the first byte moves. The library never prints, prompts or reads the environment: it
 //! reports through [`Events`](events::Events).
 
+pub mod catalog;
 pub mod events;
 pub mod path;
 pub mod target;
