@@ -6,9 +6,15 @@
 //! reports through [`Events`](events::Events).
 
 pub mod catalog;
+pub mod description;
 pub mod events;
+mod local;
+pub mod manifest;
 pub mod path;
+pub mod pattern;
 pub mod target;
+pub mod transfer;
+pub mod walk;
 
 pub use events::{Event, Events};
 pub use path::CatalogPath;

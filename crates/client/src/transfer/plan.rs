@@ -1,0 +1,206 @@
+//! How a file is cut: a pure function from its size and the user's wish to one request or parts.
+//!
+//! The defaults weigh three things against each other: few requests (each costs a fee and a round trip), little to send
+//! again after a break, and the service's 10,000 parts. So up to 64 MiB go in one request, and parts are about a
+//! two-thousandth of the file, from 8 to 128 MiB, larger only where 10,000 parts would not do.
+
+use icefield_protocol::{
+    ByteRange, PartSize,
+    limits::{MAX_ARCHIVE_SIZE_BYTES, MAX_PART_SIZE_BYTES, MAX_PARTS, MIN_PART_SIZE_BYTES},
+};
+
+/// Largest file that goes in one request.
+pub const SINGLE_MAX_BYTES: u64 = 64 << 20;
+
+/// Smallest part size that is chosen unasked.
+const PART_FLOOR_BYTES: u64 = 8 << 20;
+
+/// Largest part size that is chosen unasked, as long as 10,000 parts of it are enough.
+const PART_CEILING_BYTES: u64 = 128 << 20;
+
+/// Number of parts aimed at between floor and ceiling.
+const PARTS_AIMED_AT: u64 = 2000;
+
+/// How a file is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// In one request.
+    Single,
+    /// In parts.
+    Multipart(Parts),
+}
+
+/// A file cut into parts of one size, the last one possibly shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    size: u64,
+    part_size: PartSize,
+    count: u32,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The file is larger than an archive can be.
+    #[error(
+        "{0} bytes are more than an archive can hold (10,000 parts of 4 GiB): split the file first"
+    )]
+    TooLarge(u64),
+    /// There is nothing to send.
+    #[error("an archive has at least one byte")]
+    Empty,
+    /// Ten thousand parts of the wanted size are not enough.
+    #[error("{size} bytes need more than 10,000 parts of {} bytes", .part_size.bytes())]
+    TooManyParts {
+        /// Size of the file in bytes.
+        size: u64,
+        /// The part size.
+        part_size: PartSize,
+    },
+}
+
+/// Plans a file of `size` bytes, cut into parts of the size that was asked for, if any.
+///
+/// A wish too small for 10,000 parts is raised to the next size that does; compare [`Parts::part_size`] to tell.
+///
+/// # Errors
+///
+/// When the file is empty or larger than any archive.
+pub fn plan(size: u64, wished: Option<PartSize>) -> Result<Plan, PlanError> {
+    let single_max = wished.map_or(SINGLE_MAX_BYTES, |wish| wish.bytes().min(SINGLE_MAX_BYTES));
+    match size {
+        0 => Err(PlanError::Empty),
+        size if size > MAX_ARCHIVE_SIZE_BYTES => Err(PlanError::TooLarge(size)),
+        size if size <= single_max => Ok(Plan::Single),
+        size => Parts::new(size, part_size(size, wished)).map(Plan::Multipart),
+    }
+}
+
+fn part_size(size: u64, wished: Option<PartSize>) -> PartSize {
+    let aimed = size.div_ceil(PARTS_AIMED_AT).next_power_of_two();
+    let chosen = wished.map_or(aimed.clamp(PART_FLOOR_BYTES, PART_CEILING_BYTES), PartSize::bytes);
+    let needed = size.div_ceil(MAX_PARTS).next_power_of_two().max(MIN_PART_SIZE_BYTES);
+    PartSize::new(chosen.max(needed).min(MAX_PART_SIZE_BYTES))
+        .expect("a power of two between the smallest and the largest part size")
+}
+
+impl Parts {
+    /// Cuts `size` bytes into parts of `part_size`.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or more than 10,000.
+    pub fn new(size: u64, part_size: PartSize) -> Result<Self, PlanError> {
+        match u32::try_from(part_size.count(size)) {
+            Ok(0) => Err(PlanError::Empty),
+            Ok(count) if u64::from(count) <= MAX_PARTS => Ok(Self { size, part_size, count }),
+            _ => Err(PlanError::TooManyParts { size, part_size }),
+        }
+    }
+
+    /// Returns the size of every part but the last.
+    pub fn part_size(&self) -> PartSize {
+        self.part_size
+    }
+
+    /// Returns the size of the whole in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the number of parts, from 1 to 10,000.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Returns where part `index`, counted from 0, lies.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such part.
+    pub fn range(&self, index: u32) -> ByteRange {
+        assert!(index < self.count, "part {index} of {}", self.count);
+        let first = u64::from(index) * self.part_size.bytes();
+        let last = (first + self.part_size.bytes()).min(self.size) - 1;
+        ByteRange { first, last }
+    }
+
+    /// Returns the index of the part that is exactly this range, if there is one.
+    pub fn index_of(&self, range: ByteRange) -> Option<u32> {
+        let index = u32::try_from(range.first / self.part_size.bytes()).ok()?;
+        (index < self.count && self.range(index) == range).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use icefield_protocol::{
+        PartSize,
+        limits::{MAX_ARCHIVE_SIZE_BYTES, MAX_PARTS},
+    };
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
+    use super::{Parts, Plan, PlanError, SINGLE_MAX_BYTES, plan};
+
+    const MIB: u64 = 1 << 20;
+
+    fn parts(size: u64, wished: Option<u64>) -> Parts {
+        match plan(size, wished.map(|bytes| PartSize::new(bytes).unwrap())).unwrap() {
+            Plan::Multipart(parts) => parts,
+            Plan::Single => panic!("{size} went in one request"),
+        }
+    }
+
+    #[test]
+    fn small_files_go_in_one_request() {
+        assert_eq!(plan(1, None), Ok(Plan::Single));
+        assert_eq!(plan(SINGLE_MAX_BYTES, None), Ok(Plan::Single));
+        assert_eq!(parts(SINGLE_MAX_BYTES + 1, None).part_size().bytes(), 8 * MIB);
+        assert_eq!(parts(3 * MIB, Some(MIB)).count(), 3, "who asks for parts gets parts");
+        assert_eq!(plan(MIB, Some(PartSize::new(MIB).unwrap())), Ok(Plan::Single));
+    }
+
+    #[test]
+    fn parts_grow_with_the_file() {
+        assert_eq!(parts(6 << 30, None).part_size().bytes(), 8 * MIB);
+        assert_eq!(parts(100 << 30, None).part_size().bytes(), 64 * MIB);
+        assert_eq!(parts(1 << 40, None).part_size().bytes(), 128 * MIB);
+        assert_eq!(parts(2 << 40, None).part_size().bytes(), 256 * MIB, "10,000 parts must do");
+        assert_eq!(u64::from(parts(MAX_ARCHIVE_SIZE_BYTES, None).count()), MAX_PARTS);
+    }
+
+    #[test]
+    fn a_wish_is_raised_only_where_ten_thousand_parts_are_not_enough() {
+        assert_eq!(parts(10_000 * MIB, Some(MIB)).part_size().bytes(), MIB);
+        assert_eq!(parts(10_000 * MIB + 1, Some(MIB)).part_size().bytes(), 2 * MIB);
+    }
+
+    #[test]
+    fn what_no_archive_can_hold_is_refused() {
+        let size = MAX_ARCHIVE_SIZE_BYTES + 1;
+        assert_eq!(plan(size, None), Err(PlanError::TooLarge(size)));
+        assert_eq!(plan(0, None), Err(PlanError::Empty));
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_lies_in_exactly_one_part(
+            size in SINGLE_MAX_BYTES + 1..=MAX_ARCHIVE_SIZE_BYTES,
+            shift in proptest::option::of(20u32..=32),
+        ) {
+            let wished = shift.map(|shift| PartSize::new(1 << shift).unwrap());
+            let Plan::Multipart(parts) = plan(size, wished).unwrap() else { panic!("one request") };
+            prop_assert!(u64::from(parts.count()) <= MAX_PARTS);
+            prop_assert!(wished.is_none_or(|wish| parts.part_size() >= wish));
+            let mut next = 0;
+            for index in 0..parts.count() {
+                let range = parts.range(index);
+                prop_assert_eq!(range.first, next);
+                prop_assert!(range.len() == parts.part_size().bytes() || index + 1 == parts.count());
+                prop_assert_eq!(parts.index_of(range), Some(index));
+                next = range.last + 1;
+            }
+            prop_assert_eq!(next, size);
+        }
+    }
+}
