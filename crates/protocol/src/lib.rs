@@ -23,6 +23,7 @@ pub mod timestamp;
 pub mod upload;
 pub mod vault;
 
+pub use clock::{Clock, ManualClock};
 pub use description::{Description, InvalidDescription};
 pub use error::{ErrorCode, ErrorKind, ServiceError, UnknownErrorCode};
 pub use icefield_treehash::{LinearHash, ParseHashError, TreeHash};
