@@ -8,6 +8,7 @@
 //! * What is answered: [`error`], [`page`], [`vault`], [`upload`], [`job`].
 //! * The list of a vault's archives as a document: [`inventory`].
 
+pub mod clock;
 pub mod description;
 pub mod error;
 pub mod id;
