@@ -12,7 +12,15 @@ mod local;
 pub mod manifest;
 pub mod path;
 pub mod pattern;
+#[cfg(unix)]
+pub mod place;
+#[cfg(unix)]
+pub mod remove;
+#[cfg(unix)]
+pub mod retrieval;
 pub mod target;
+#[cfg(unix)]
+pub mod verify;
 pub mod transfer;
 pub mod walk;
 
