@@ -111,4 +111,32 @@ impl StoreError {
             _ => Self::Io { doing, path, source },
         }
     }
+
+    /// The same error once more, for others whom it concerns; of a source only kind and text are kept.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Io { doing, path, source } => {
+                let source = io::Error::new(source.kind(), source.to_string());
+                Self::Io { doing, path: path.clone(), source }
+            }
+            Self::Full { path } => Self::Full { path: path.clone() },
+            Self::Damaged(damage) => Self::Damaged(damage.clone()),
+            Self::Missing(id) => Self::Missing(*id),
+            Self::Fenced => Self::Fenced,
+            Self::InUse { path, holder } => {
+                Self::InUse { path: path.clone(), holder: holder.clone() }
+            }
+            Self::NewerFormat { path, found, supported } => {
+                Self::NewerFormat { path: path.clone(), found: *found, supported: *supported }
+            }
+            Self::NotAStore { path, what } => {
+                Self::NotAStore { path: path.clone(), what: what.clone() }
+            }
+            Self::LedgerMissing { path } => Self::LedgerMissing { path: path.clone() },
+            Self::Ledger { doing, source } => {
+                Self::Ledger { doing, source: source.to_string().into() }
+            }
+            Self::Closed => Self::Closed,
+        }
+    }
 }

@@ -11,13 +11,23 @@
 //! ```
 
 pub mod clock;
+mod committer;
+mod durable;
 pub mod entry;
 pub mod error;
+pub mod identity;
 pub mod ledger;
+mod lock;
 pub mod payload;
+mod random;
+mod recovery;
+mod reservation;
+pub mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::{ArchiveEntry, Content, Entry, Extent, IdSeal, Outcome};
 pub use error::{Damage, StoreError};
+pub use identity::{IdKeys, Identity};
 pub use ledger::Ledger;
 pub use payload::Payload;
+pub use store::{Store, StoreStat};

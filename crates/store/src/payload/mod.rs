@@ -4,6 +4,11 @@
 //! beside them. **The log** is a sequence of records in append-only packs; a record is a small JSON text (an
 //! [`Entry`](crate::Entry)) and, for small archives, the archive's bytes.
 
+#[cfg(test)]
+pub(crate) mod contract;
+pub(crate) mod disk;
+pub mod memory;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -42,6 +47,17 @@ pub struct NewRecord {
     pub body: Bytes,
 }
 
+/// A page of a replay.
+#[derive(Debug)]
+pub struct ReplayPage {
+    /// What was met, in order.
+    pub items: Vec<Replayed>,
+    /// Where the next page begins; after the last one, the end of the log.
+    pub next: LogPosition,
+    /// Whether the end of the log has been reached.
+    pub last: bool,
+}
+
 /// What a replay meets.
 #[derive(Debug)]
 pub enum Replayed {
@@ -70,18 +86,16 @@ pub trait Payload: fmt::Debug + Send + Sync + 'static {
     /// Called by one task at a time (the committer).
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<RecordPlace>, StoreError>;
 
-    /// Visits every record from `from` on, in order, and returns the end of the log.
+    /// Reads the next records from `from` on, in order, a bounded number of them. `from` is the beginning of the log, the end
+    /// of a record, or where the page before ended.
     ///
-    /// A torn tail (bytes after the last intact record that no intact record follows) is cut off when `repair` is true,
-    /// and otherwise reported as damage.
-    async fn replay(
-        &self,
-        from: LogPosition,
-        repair: bool,
-        visit: &mut (dyn FnMut(Replayed) -> Result<(), StoreError> + Send),
-    ) -> Result<LogPosition, StoreError>;
+    /// A torn tail is the end of a last batch that was never acknowledged: bytes that are no record, with no intact record
+    /// after them that was written when they had been synced. It is cut off when `repair` is true, and otherwise reported as
+    /// damage. The first replay of a process must repair, and go from what is known to be acknowledged to the end; later ones
+    /// see what was appended before they began.
+    async fn replay(&self, from: LogPosition, repair: bool) -> Result<ReplayPage, StoreError>;
 
-    /// Returns the body of the record at `place`, verified against the hash in its header.
+    /// Returns the body of the record at `place`; every byte of the record is verified.
     async fn read_body(&self, place: RecordPlace) -> Result<Bytes, StoreError>;
 
     /// Opens a new payload file for writing. Dropping the writer unfinished leaves a file that a sweep removes.
@@ -99,7 +113,7 @@ pub trait Payload: fmt::Debug + Send + Sync + 'static {
         tree_hash: TreeHash,
     ) -> Result<Box<dyn PayloadReader>, StoreError>;
 
-    /// Removes payload files; those that do not exist are passed over. Not necessarily durable on return.
+    /// Removes payload files, durable on return; those that do not exist are passed over.
     async fn remove(&self, ids: &[PayloadId]) -> Result<(), StoreError>;
 
     /// Visits the id of every payload file that exists, in no order. Files that are none are reported as damage.

@@ -1,0 +1,263 @@
+//! Reading the log in order, a page at a time, without the bodies.
+//!
+//! What cannot be read as a record is either damage or a torn tail: the last batch, cut by a crash before its sync was
+//! acknowledged. Each record says up to where its pack had been synced when it was written. So a break is a torn tail
+//! exactly when it is in the last pack and no intact record after it was written once the break had been synced. In the
+//! last batch a repairing replay reads the bodies, too: there a crash may have kept a head without its body.
+
+use std::sync::Arc;
+
+use crate::{
+    entry::Entry,
+    error::{Damage, StoreError},
+    payload::{
+        LogPosition, RecordPlace, ReplayPage, Replayed,
+        disk::{
+            fenced::Disk,
+            log::pack_path,
+            record::{self, HEADER_LEN, Header, MAGIC},
+            volume::{Access, VolumeFile},
+        },
+    },
+};
+
+/// A page ends at the first batch after so many records ...
+const PAGE_RECORDS: usize = 1024;
+/// ... or so many bytes of JSON.
+const PAGE_META_BYTES: usize = 4 << 20;
+/// Read at once, at least.
+const WINDOW_BYTES: usize = 64 << 10;
+/// Read at once while looking for the next intact record.
+const SCAN_BYTES: usize = 1 << 20;
+
+/// Reads a page from `from` on; `end` is where the log is known to end, if it is.
+pub(super) fn page(
+    disk: &Disk,
+    from: LogPosition,
+    end: Option<LogPosition>,
+    repair: bool,
+) -> Result<ReplayPage, StoreError> {
+    let packs = packs(disk)?;
+    let mut page = Page::default();
+    let mut at = if from.pack == 0 { LogPosition { pack: 1, offset: 0 } } else { from };
+    loop {
+        let later = packs.iter().any(|pack| *pack > at.pack);
+        if !packs.contains(&at.pack) {
+            if later {
+                page.damaged(&pack_path(at.pack), "missing file");
+                at = LogPosition { pack: at.pack + 1, offset: 0 };
+                continue;
+            }
+            if from.pack != 0 && at == from {
+                page.damaged(&pack_path(at.pack), "missing file: the ledger knows of it");
+            }
+            let next = if packs.is_empty() { LogPosition::default() } else { at };
+            return Ok(page.finish(next, true));
+        }
+        let mut pack = Pack::open(disk, at.pack, end)?;
+        if at.offset > pack.len {
+            page.damaged(&pack.path, "shorter than the ledger knows it");
+        }
+        while at.offset < pack.len {
+            if let Some((entry, header)) = pack.head(at.offset)? {
+                if header.synced == at.offset {
+                    if page.is_full() {
+                        return Ok(page.finish(at, false));
+                    }
+                    page.batch = page.items.len();
+                }
+                let place = RecordPlace { at, length: header.record_len() };
+                page.record(entry, place, header.meta_len);
+                at.offset += place.length;
+                continue;
+            }
+            let torn = repair && !later && !pack.synced_beyond(at.offset)?;
+            if torn {
+                let cut = page.first_bad_body(&mut pack)?.unwrap_or(at.offset);
+                pack.cut(cut)?;
+                return Ok(page.finish(LogPosition { offset: cut, ..at }, true));
+            }
+            let next = pack.next_intact(at.offset + 1)?.unwrap_or(pack.len);
+            page.damaged(&pack.path, &format!("bytes {} to {next} are no record", at.offset));
+            page.batch = page.items.len();
+            at.offset = next;
+        }
+        if !later {
+            if repair && let Some(cut) = page.first_bad_body(&mut pack)? {
+                pack.cut(cut)?;
+                at.offset = cut;
+            }
+            return Ok(page.finish(at, true));
+        }
+        at = LogPosition { pack: at.pack + 1, offset: 0 };
+    }
+}
+
+/// The numbers of all packs in order.
+fn packs(disk: &Disk) -> Result<Vec<u32>, StoreError> {
+    let entries = disk.volume().entries("packs");
+    let entries = entries.map_err(|error| disk.failed("listing", "packs", error))?;
+    let mut packs: Vec<u32> = entries.iter().filter_map(|entry| pack_number(&entry.name)).collect();
+    packs.sort_unstable();
+    Ok(packs)
+}
+
+/// The number of the pack with this file name; `None` for names of other files.
+pub(super) fn pack_number(name: &str) -> Option<u32> {
+    let number = u32::from_str_radix(name.strip_suffix(".pack")?, 16).ok()?;
+    (number != 0 && pack_path(number).strip_prefix("packs/") == Some(name)).then_some(number)
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    items: Vec<Replayed>,
+    /// Where in `items` the batch begins that the last record belongs to.
+    batch: usize,
+    meta_bytes: usize,
+}
+
+impl Page {
+    fn is_full(&self) -> bool {
+        self.items.len() >= PAGE_RECORDS || self.meta_bytes >= PAGE_META_BYTES
+    }
+
+    fn record(&mut self, entry: Entry, place: RecordPlace, meta_len: usize) {
+        self.meta_bytes += meta_len;
+        self.items.push(Replayed::Record(entry, place));
+    }
+
+    fn damaged(&mut self, path: &str, what: &str) {
+        let damage = Damage { place: path.to_owned(), leaf: None, what: what.to_owned() };
+        self.items.push(Replayed::Damaged(damage));
+    }
+
+    /// Drops the last batch from its first record with a bad body on, and returns where that record begins.
+    fn first_bad_body(&mut self, pack: &mut Pack<'_>) -> Result<Option<u64>, StoreError> {
+        for index in self.batch..self.items.len() {
+            if let Replayed::Record(_, place) = &self.items[index]
+                && place.at.pack == pack.number
+                && !pack.is_whole(*place)?
+            {
+                let cut = place.at.offset;
+                self.items.truncate(index);
+                return Ok(Some(cut));
+            }
+        }
+        Ok(None)
+    }
+
+    fn finish(self, next: LogPosition, last: bool) -> ReplayPage {
+        ReplayPage { items: self.items, next, last }
+    }
+}
+
+/// A pack being read forward.
+struct Pack<'a> {
+    disk: &'a Disk,
+    number: u32,
+    path: String,
+    file: Arc<dyn VolumeFile>,
+    len: u64,
+    window_at: u64,
+    window: Vec<u8>,
+}
+
+impl<'a> Pack<'a> {
+    fn open(disk: &'a Disk, number: u32, end: Option<LogPosition>) -> Result<Self, StoreError> {
+        let path = pack_path(number);
+        let file = disk.volume().open(&path, Access::Read);
+        let file = file.map_err(|error| disk.failed("opening", &path, error))?;
+        let mut len = disk.len(&*file, &path)?;
+        if let Some(end) = end.filter(|end| end.pack == number) {
+            len = len.min(end.offset);
+        }
+        Ok(Self { disk, number, path, file, len, window_at: 0, window: Vec::new() })
+    }
+
+    /// Bytes from `offset` on: `len` of them, fewer only at the end of the pack.
+    fn read(&mut self, offset: u64, len: usize, ahead: usize) -> Result<&[u8], StoreError> {
+        let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = len.min(left);
+        let begin = offset.checked_sub(self.window_at).and_then(|at| usize::try_from(at).ok());
+        let begin = match begin {
+            Some(begin) if begin + len <= self.window.len() => begin,
+            _ => {
+                self.window.resize(len.max(ahead).min(left), 0);
+                let read = self.file.read_at(&mut self.window, offset);
+                let count = read.map_err(|error| self.disk.failed("reading", &self.path, error))?;
+                self.window.truncate(count);
+                self.window_at = offset;
+                0
+            }
+        };
+        let end = (begin + len).min(self.window.len());
+        Ok(&self.window[begin..end])
+    }
+
+    /// The record at `offset`, if its head is intact and its body within the pack.
+    fn head(&mut self, offset: u64) -> Result<Option<(Entry, Header)>, StoreError> {
+        let at = LogPosition { pack: self.number, offset };
+        let line = self.read(offset, HEADER_LEN, WINDOW_BYTES)?;
+        let Some(header) = Header::parse(line, at) else { return Ok(None) };
+        if offset + header.record_len() > self.len {
+            return Ok(None);
+        }
+        let head = self.read(offset, HEADER_LEN + header.meta_len + 1, WINDOW_BYTES)?;
+        let Some((line, meta)) = head.split_at_checked(HEADER_LEN) else { return Ok(None) };
+        Ok(Header::entry(line, meta).map(|entry| (entry, header)))
+    }
+
+    fn is_whole(&mut self, place: RecordPlace) -> Result<bool, StoreError> {
+        let len = usize::try_from(place.length).unwrap_or(usize::MAX);
+        let record = self.read(place.at.offset, len, len)?;
+        Ok(record::split(record, place.at).is_ok())
+    }
+
+    /// Where the next record with an intact head begins, from `offset` on.
+    fn next_intact(&mut self, mut offset: u64) -> Result<Option<u64>, StoreError> {
+        while offset < self.len {
+            let bytes = self.read(offset, SCAN_BYTES, SCAN_BYTES)?;
+            let len = bytes.len();
+            let Some(found) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) else {
+                // The next one may begin in the last few bytes.
+                offset += len.saturating_sub(MAGIC.len() - 1).max(1) as u64;
+                continue;
+            };
+            offset += found as u64;
+            if self.head(offset)?.is_some() {
+                return Ok(Some(offset));
+            }
+            offset += 1;
+        }
+        Ok(None)
+    }
+
+    /// Whether an intact record after `offset` was written when the byte at `offset` had been synced.
+    fn synced_beyond(&mut self, offset: u64) -> Result<bool, StoreError> {
+        let mut from = offset + 1;
+        while let Some(found) = self.next_intact(from)? {
+            let mut at = found;
+            while let Some((_, header)) = self.head(at)? {
+                if header.synced > offset {
+                    return Ok(true);
+                }
+                at += header.record_len();
+            }
+            from = at.max(found + 1);
+        }
+        Ok(false)
+    }
+
+    /// Cuts a torn tail off, durable.
+    fn cut(&mut self, offset: u64) -> Result<(), StoreError> {
+        self.disk.writable()?;
+        let cut = self.disk.volume().open(&self.path, Access::ReadWrite).and_then(|file| {
+            file.truncate(offset)?;
+            Ok(file)
+        });
+        let file =
+            cut.map_err(|error| self.disk.failed("cutting the torn end of", &self.path, error))?;
+        tracing::warn!(pack = self.path, offset, "cut off an end that was never acknowledged");
+        self.disk.sync(&*file, &self.path)
+    }
+}

@@ -1,0 +1,289 @@
+//! The store: payload, log and ledger as one thing.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::available_parallelism,
+};
+
+use bytes::Bytes;
+use icefield_treehash::HashPool;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::{
+    clock::Clock,
+    committer::Committer,
+    entry::{Entry, Outcome, PayloadId},
+    error::StoreError,
+    identity::{IdKeys, Identity},
+    ledger::{Ledger, LedgerStat, MemoryLedger},
+    lock::Lock,
+    payload::{Payload, RecordPlace, disk::fenced::Disk, memory::MemoryPayload},
+    random::random,
+    recovery::catch_up,
+    reservation::Reservations,
+};
+
+/// Payload ids that are staged ahead in one transaction.
+const RESERVE_AHEAD: usize = 64;
+/// Payload files that a sweep removes at a time.
+const SWEEP_PAGE: usize = 1024;
+
+/// An open store; clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: Parts,
+    committer: Committer,
+    reservations: Arc<Reservations>,
+    /// Staged, not handed out yet.
+    ahead: AsyncMutex<Vec<PayloadId>>,
+    last_number: AtomicU64,
+    lock: Mutex<Option<Arc<Lock>>>,
+}
+
+/// What a store is put together from.
+pub(crate) struct Parts {
+    pub(crate) payload: Arc<dyn Payload>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) identity: Identity,
+    pub(crate) keys: IdKeys,
+    pub(crate) hashing: HashPool,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The folder; none in memory.
+    pub(crate) home: Option<Home>,
+}
+
+/// The folder of a store on a disk.
+pub(crate) struct Home {
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) lock: Option<Lock>,
+}
+
+/// Counts and sizes for `store stat`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreStat {
+    /// Who the store is.
+    pub identity: Identity,
+    /// What the ledger counts.
+    pub ledger: LedgerStat,
+    /// Bytes of the log.
+    pub pack_bytes: u64,
+    /// Bytes of payload files and their hashes.
+    pub file_bytes: u64,
+}
+
+impl Store {
+    /// Makes a new store that lives as long as the process.
+    ///
+    /// # Errors
+    ///
+    /// None of its own; those of opening, which in memory do not occur.
+    pub async fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let now = clock.now();
+        Self::start(Parts {
+            payload: Arc::new(MemoryPayload::new()),
+            ledger: Arc::new(MemoryLedger::new()),
+            identity: Identity::generate(now),
+            keys: IdKeys::generate(now),
+            hashing: hash_pool(),
+            clock,
+            home: None,
+        })
+        .await
+    }
+
+    /// Brings the ledger up to the log, sweeps, and begins to take commits.
+    pub(crate) async fn start(mut parts: Parts) -> Result<Self, StoreError> {
+        catch_up(&*parts.payload, &*parts.ledger, true).await?;
+        let last_number = parts.ledger.highest_number().await?;
+        let lock = parts.home.as_mut().and_then(|home| home.lock.take()).map(Arc::new);
+        let reservations = Arc::new(Reservations::default());
+        let committer = Committer::start(
+            Arc::clone(&parts.payload),
+            Arc::clone(&parts.ledger),
+            Arc::clone(&reservations),
+            lock.clone(),
+        );
+        let store = Self {
+            inner: Arc::new(Inner {
+                parts,
+                committer,
+                reservations,
+                ahead: AsyncMutex::new(Vec::new()),
+                last_number: AtomicU64::new(last_number),
+                lock: Mutex::new(lock),
+            }),
+        };
+        store.sweep().await?;
+        Ok(store)
+    }
+
+    /// Finishes what was handed in, takes nothing more, and lets the folder go. Other clones answer `Closed` to commits.
+    pub async fn close(self) {
+        self.inner.committer.close().await;
+        let unused = std::mem::take(&mut *self.inner.ahead.lock().await);
+        if !unused.is_empty()
+            && let Err(error) = self.ledger().unstage(unused).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "reserved names are left to the next sweep");
+        }
+        drop(self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// The bytes.
+    pub fn payload(&self) -> &Arc<dyn Payload> {
+        &self.inner.parts.payload
+    }
+
+    /// The facts. Changes of vaults and archives go through [`Self::commit`].
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.inner.parts.ledger
+    }
+
+    /// Who the store is.
+    pub fn identity(&self) -> &Identity {
+        &self.inner.parts.identity
+    }
+
+    /// The keys that seal IDs.
+    pub fn id_keys(&self) -> &IdKeys {
+        &self.inner.parts.keys
+    }
+
+    /// The threads that hash.
+    pub fn hashing(&self) -> &HashPool {
+        &self.inner.parts.hashing
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.parts.clock
+    }
+
+    /// The store's folder; `None` in memory.
+    pub fn dir(&self) -> Option<PathBuf> {
+        self.disk().map(|disk| disk.volume().root().to_owned())
+    }
+
+    pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
+        self.inner.parts.home.as_ref().map(|home| &home.disk)
+    }
+
+    /// Returns a number that no vault, archive, upload or job of this store has, greater than all before it.
+    pub fn next_number(&self) -> u64 {
+        let millis = u64::try_from(self.clock().now().unix_millis()).unwrap_or(0);
+        let micros = millis.saturating_mul(1000);
+        let next = |last: u64| (last + 1).max(micros);
+        match self
+            .inner
+            .last_number
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(next(last)))
+        {
+            Ok(last) | Err(last) => next(last),
+        }
+    }
+
+    /// Returns an id for a new payload file. Until it is committed or given back to [`Self::release`], no sweep removes its
+    /// file; after a crash the sweep at the next opening does, unless something came to own it.
+    pub async fn reserve(&self) -> Result<PayloadId, StoreError> {
+        let mut ahead = self.inner.ahead.lock().await;
+        if let Some(id) = ahead.pop() {
+            return Ok(id);
+        }
+        let ids: Vec<PayloadId> =
+            (0..RESERVE_AHEAD).map(|_| PayloadId::from_bytes(random())).collect();
+        self.inner.reservations.reserve(&ids);
+        let staged = self.ledger().stage(ids.clone()).await;
+        if let Err(error) = staged {
+            self.inner.reservations.release(&ids);
+            return Err(error);
+        }
+        *ahead = ids;
+        ahead.pop().ok_or(StoreError::Closed)
+    }
+
+    /// Says that the caller is done with these ids, whether the ledger took them over (as parts or outputs) or not. Files that
+    /// nothing owns are removed. [`Self::commit`] does this for the extents of an archive by itself.
+    pub async fn release(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
+        self.inner.reservations.release(&ids);
+        let mut garbage = Vec::new();
+        for id in self.inner.reservations.unused(ids) {
+            if is_staged(&**self.ledger(), id).await? {
+                garbage.push(id);
+            }
+        }
+        self.discard(garbage).await
+    }
+
+    /// Commits an entry: durable in the log, applied to the ledger, then answered. `body` holds the bytes of an archive whose
+    /// content is in its record, and is empty otherwise. Dropping the future does not stop a commit that has begun.
+    ///
+    /// # Errors
+    ///
+    /// After an error the entry may still come to be, but only whole; after `Full` more may be tried later, after `Fenced`
+    /// nothing more is stored by this process.
+    pub async fn commit(
+        &self,
+        entry: Entry,
+        body: Bytes,
+    ) -> Result<(Outcome, RecordPlace), StoreError> {
+        self.inner.committer.commit(entry, body).await
+    }
+
+    /// Removes the payload files that nothing owns and nobody is using.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let ids = self.ledger().staged(after, SWEEP_PAGE).await?;
+            let Some(last) = ids.last() else { return Ok(()) };
+            after = Some(*last);
+            self.discard(self.inner.reservations.unused(ids)).await?;
+        }
+    }
+
+    async fn discard(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.payload().remove(&ids).await?;
+        self.ledger().unstage(ids).await
+    }
+
+    /// Counts and sizes.
+    pub async fn stat(&self) -> Result<StoreStat, StoreError> {
+        let (pack_bytes, file_bytes) = self.payload().used_bytes().await?;
+        let ledger = self.ledger().stat().await?;
+        Ok(StoreStat { identity: self.identity().clone(), ledger, pack_bytes, file_bytes })
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("store_id", &self.identity().store_id)
+            .field("dir", &self.dir())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether an id waits for a sweep, or for its use.
+pub(crate) async fn is_staged(ledger: &dyn Ledger, id: PayloadId) -> Result<bool, StoreError> {
+    let before = u128::from_be_bytes(*id.as_bytes()).checked_sub(1);
+    let before = before.map(|before| PayloadId::from_bytes(before.to_be_bytes()));
+    Ok(ledger.staged(before, 1).await?.first() == Some(&id))
+}
+
+/// As many hashing threads as there are cores.
+pub(crate) fn hash_pool() -> HashPool {
+    HashPool::new(available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
