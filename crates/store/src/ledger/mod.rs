@@ -5,6 +5,7 @@
 
 mod memory;
 mod rules;
+mod sqlite;
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use memory::MemoryLedger;
+pub use sqlite::SqliteLedger;
 
 /// The vault's list as of one value of its write counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

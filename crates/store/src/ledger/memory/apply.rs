@@ -78,7 +78,7 @@ impl Tables {
         let Some(vault) = self.vaults.get_mut(&entry.vault) else { return Outcome::VaultGone };
         vault.writes += 1;
         vault.archives += 1;
-        vault.bytes += entry.size;
+        vault.bytes = vault.bytes.saturating_add(entry.size);
         let created_write = vault.writes;
         let stored = Stored::of(&entry, place);
         self.take_extents(&entry, stored);
@@ -179,8 +179,8 @@ impl Tables {
         let live = archive.filter(|row| row.vault == vault.number && row.deleted_write.is_none());
         let Some(row) = live else { return Outcome::ArchiveGone };
         vault.writes += 1;
-        vault.archives -= 1;
-        vault.bytes -= row.size;
+        vault.archives = vault.archives.saturating_sub(1);
+        vault.bytes = vault.bytes.saturating_sub(row.size);
         row.deleted_write = Some(vault.writes);
         self.deleted.insert((vault.number, number));
         Outcome::Done { writes: vault.writes }

@@ -42,10 +42,10 @@ impl Tables {
     fn is_needed(&self, archive: &ArchiveRow) -> bool {
         let inventory = self.vaults.get(&archive.vault).and_then(|vault| vault.inventory);
         inventory.is_some_and(|inventory| archive.is_shown_at(inventory.writes))
-            || self.jobs.values().filter(|job| job.vault == archive.vault).any(|job| {
-                match job.kind {
-                    JobKind::Archive { archive: number, .. } => number == archive.number,
-                    JobKind::Inventory { writes, .. } => archive.is_shown_at(writes),
+            || self.jobs.values().any(|job| match job.kind {
+                JobKind::Archive { archive: number, .. } => number == archive.number,
+                JobKind::Inventory { writes, .. } => {
+                    job.vault == archive.vault && archive.is_shown_at(writes)
                 }
             })
     }

@@ -1,0 +1,315 @@
+//! The ledger in SQLite: `ledger.db`, for one process.
+//!
+//! ```text
+//! change ──> bounded queue ──> writer thread: BEGIN, savepoint each, COMMIT (synced) ──> answers
+//! read   ──> one of a few connections, on a blocking thread
+//! ```
+//!
+//! The write-ahead log with full synchronisation makes a commit durable with one sync, and lets readers go on while
+//! the writer commits. The SQL of each noun is in its module; a call of the trait is one function there.
+
+mod apply;
+mod archive;
+mod columns;
+mod failure;
+mod job;
+mod purge;
+mod readers;
+mod schema;
+mod staging;
+mod state;
+mod upload;
+mod vault;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use icefield_protocol::{AccountId, Timestamp, UploadToken, VaultName};
+use rusqlite::Connection;
+
+use self::{readers::Readers, writer::Writer};
+use super::{
+    ArchiveQuery, ArchiveRow, JobEnd, JobFilter, JobRow, Ledger, LedgerStat, PartRow, UploadRow,
+    UploadState, VaultRow,
+};
+use crate::{
+    entry::{
+        ArchiveNumber, Entry, Extent, JobNumber, Outcome, PayloadId, UploadNumber, VaultNumber,
+    },
+    error::StoreError,
+    payload::{LogPosition, RecordPlace},
+};
+
+/// A ledger in an SQLite file that this process alone writes.
+///
+/// Dropping it closes it; [`close`](Self::close) does so without blocking a thread of the runtime, and tells of errors.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    path: PathBuf,
+    /// Before the writer: the last connection to close removes the write-ahead log, and only one that writes can.
+    readers: Readers,
+    writer: Arc<Writer>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger at `path`; with `create` it is made when there is none. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// `LedgerMissing` when there is none and `create` is false, `NewerFormat` when a newer icefield made it, `NotAStore`
+    /// when it is the database of another program.
+    pub fn open(path: &Path, create: bool) -> Result<Self, StoreError> {
+        let db = schema::open_writer(path, create)?;
+        let readers = Readers::open(path)?;
+        let writer = Writer::start(db)
+            .map_err(|source| StoreError::io("starting the thread that writes", path, source))?;
+        Ok(Self { path: path.to_path_buf(), readers, writer: writer.into() })
+    }
+
+    /// Finishes what was begun and closes the file; afterwards it is complete without a write-ahead log beside it, and every
+    /// call answers [`StoreError::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// When what was committed could not be moved into the file. It is safe in the write-ahead log then.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        let writer = Arc::clone(&self.writer);
+        let closed = tokio::task::spawn_blocking(move || writer.close()).await;
+        closed
+            .unwrap_or(Err(failure::Failure::Closed))
+            .map_err(|failure| failure.while_doing("closing the ledger", &self.path))
+    }
+
+    /// Checks the whole file and the counters of the vaults; returns what is wrong with it. Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// When the check itself could not be made.
+    pub async fn integrity_check(&self) -> Result<Vec<String>, StoreError> {
+        self.read("checking the ledger", |db| {
+            let mut found: Vec<String> =
+                columns::list(db, "PRAGMA integrity_check", [], |mut row| row.get())?;
+            found.retain(|line| line != "ok");
+            if found.is_empty() {
+                found = state::wrong_counters(db)?;
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.readers.read(query).await;
+        result.map_err(|failure| failure.while_doing(doing, &self.path))
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.writer.write(change).await;
+        result.map_err(|failure| failure.while_doing(doing, &self.path))
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn mark(&self) -> Result<LogPosition, StoreError> {
+        self.read("reading the mark", state::mark).await
+    }
+
+    async fn apply(
+        &self,
+        entries: Vec<(Entry, RecordPlace)>,
+        mark: LogPosition,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.write("applying the log", move |db| apply::apply(db, entries, mark)).await
+    }
+
+    async fn highest_number(&self) -> Result<u64, StoreError> {
+        self.read("reading the highest number", state::highest_number).await
+    }
+
+    async fn vault(
+        &self,
+        account: &AccountId,
+        name: &VaultName,
+    ) -> Result<Option<VaultRow>, StoreError> {
+        let (account, name) = (account.clone(), name.clone());
+        self.read("finding a vault", move |db| vault::by_name(db, &account, &name)).await
+    }
+
+    async fn vault_by_number(&self, number: VaultNumber) -> Result<Option<VaultRow>, StoreError> {
+        self.read("finding a vault", move |db| vault::by_number(db, number)).await
+    }
+
+    async fn vaults(
+        &self,
+        account: &AccountId,
+        from: Option<&VaultName>,
+        limit: usize,
+    ) -> Result<Vec<VaultRow>, StoreError> {
+        let (account, from) = (account.clone(), from.cloned());
+        let list = move |db: &Connection| vault::of_account(db, &account, from.as_ref(), limit);
+        self.read("listing vaults", list).await
+    }
+
+    async fn take_inventory(
+        &self,
+        vault: VaultNumber,
+        date: Timestamp,
+        interval_millis: u64,
+    ) -> Result<Option<VaultRow>, StoreError> {
+        let take = move |db: &Connection| vault::take_inventory(db, vault, date, interval_millis);
+        self.write("taking an inventory", take).await
+    }
+
+    async fn archive(&self, number: ArchiveNumber) -> Result<Option<ArchiveRow>, StoreError> {
+        self.read("finding an archive", move |db| archive::by_number(db, number)).await
+    }
+
+    async fn archive_by_token(
+        &self,
+        vault: VaultNumber,
+        token: UploadToken,
+    ) -> Result<Option<ArchiveRow>, StoreError> {
+        self.read("finding an archive", move |db| archive::by_token(db, vault, token)).await
+    }
+
+    async fn archives(&self, query: ArchiveQuery) -> Result<Vec<ArchiveRow>, StoreError> {
+        self.read("listing archives", move |db| archive::of_vault(db, query)).await
+    }
+
+    async fn extents(&self, number: ArchiveNumber) -> Result<Vec<Extent>, StoreError> {
+        self.read("listing the files of an archive", move |db| archive::extents(db, number)).await
+    }
+
+    async fn stage(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
+        let stage = move |db: &Connection| ids.iter().try_for_each(|id| staging::stage(db, *id));
+        self.write("reserving payload files", stage).await
+    }
+
+    async fn staged(
+        &self,
+        after: Option<PayloadId>,
+        limit: usize,
+    ) -> Result<Vec<PayloadId>, StoreError> {
+        self.read("listing staged files", move |db| staging::page(db, after, limit)).await
+    }
+
+    async fn unstage(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
+        let unstage =
+            move |db: &Connection| ids.iter().try_for_each(|id| staging::unstage(db, *id));
+        self.write("forgetting staged files", unstage).await
+    }
+
+    async fn create_upload(&self, row: UploadRow) -> Result<UploadRow, StoreError> {
+        self.write("recording an upload", move |db| upload::create(db, row)).await
+    }
+
+    async fn upload(&self, number: UploadNumber) -> Result<Option<UploadRow>, StoreError> {
+        self.read("finding an upload", move |db| upload::by_number(db, number)).await
+    }
+
+    async fn uploads(
+        &self,
+        vault: VaultNumber,
+        from: Option<UploadNumber>,
+        limit: usize,
+    ) -> Result<Vec<UploadRow>, StoreError> {
+        self.read("listing uploads", move |db| upload::in_progress(db, vault, from, limit)).await
+    }
+
+    async fn put_part(
+        &self,
+        upload: UploadNumber,
+        part: PartRow,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write("recording a part", move |db| upload::put_part(db, upload, part, at)).await
+    }
+
+    async fn parts(
+        &self,
+        upload: UploadNumber,
+        from: u32,
+        limit: usize,
+    ) -> Result<Vec<PartRow>, StoreError> {
+        self.read("listing parts", move |db| upload::parts(db, upload, from, limit)).await
+    }
+
+    async fn abort_upload(
+        &self,
+        number: UploadNumber,
+        at: Timestamp,
+    ) -> Result<Option<UploadState>, StoreError> {
+        let abort = move |db: &Connection| upload::end(db, number, UploadState::Aborted, at);
+        self.write("aborting an upload", abort).await
+    }
+
+    async fn expire_uploads(
+        &self,
+        idle_since: Timestamp,
+        ended_before: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let expire = move |db: &Connection| upload::expire(db, idle_since, ended_before);
+        self.write("forgetting old uploads", expire).await
+    }
+
+    async fn create_job(&self, row: JobRow) -> Result<(), StoreError> {
+        self.write("recording a job", move |db| job::create(db, &row)).await
+    }
+
+    async fn job(&self, number: JobNumber) -> Result<Option<JobRow>, StoreError> {
+        self.read("finding a job", move |db| job::by_number(db, number)).await
+    }
+
+    async fn jobs(
+        &self,
+        vault: VaultNumber,
+        filter: JobFilter,
+        from: Option<JobNumber>,
+        limit: usize,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        self.read("listing jobs", move |db| job::of_vault(db, vault, filter, from, limit)).await
+    }
+
+    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobRow>, StoreError> {
+        self.read("listing due jobs", move |db| job::due(db, now, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read("finding the next job", job::next_due).await
+    }
+
+    async fn end_job(
+        &self,
+        number: JobNumber,
+        end: JobEnd,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write("ending a job", move |db| job::end(db, number, end, at)).await
+    }
+
+    async fn expire_jobs(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write("forgetting old jobs", move |db| job::expire(db, before)).await
+    }
+
+    async fn purge(&self, limit: usize) -> Result<u64, StoreError> {
+        self.write("purging deleted archives", move |db| purge::purge(db, limit)).await
+    }
+
+    async fn stat(&self) -> Result<LedgerStat, StoreError> {
+        self.read("counting", state::stat).await
+    }
+}

@@ -1,0 +1,47 @@
+//! Payload files that nothing uses, and dead bytes in packs, in SQL.
+
+use rusqlite::{Connection, params};
+
+use super::columns::{bound, execute, list};
+use crate::{
+    entry::{PayloadId, UploadNumber},
+    payload::RecordPlace,
+};
+
+pub(super) fn stage(db: &Connection, id: PayloadId) -> rusqlite::Result<()> {
+    execute(db, "INSERT OR IGNORE INTO staged VALUES (?1)", [id])?;
+    Ok(())
+}
+
+pub(super) fn unstage(db: &Connection, id: PayloadId) -> rusqlite::Result<()> {
+    execute(db, "DELETE FROM staged WHERE payload = ?1", [id])?;
+    Ok(())
+}
+
+/// Stages the parts of an upload, which then has none.
+pub(super) fn stage_parts(db: &Connection, upload: UploadNumber) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO staged SELECT payload FROM parts WHERE upload = ?1";
+    execute(db, sql, [upload])?;
+    execute(db, "DELETE FROM parts WHERE upload = ?1", [upload])?;
+    Ok(())
+}
+
+pub(super) fn page(
+    db: &Connection,
+    after: Option<PayloadId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<PayloadId>> {
+    // Bytes of any length sort after no bytes at all.
+    let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+    let sql = "SELECT payload FROM staged WHERE payload > ?1 ORDER BY payload LIMIT ?2";
+    list(db, sql, params![after, bound(limit)], |mut columns| columns.get())
+}
+
+pub(super) fn add_dead_bytes(db: &Connection, place: RecordPlace) -> rusqlite::Result<()> {
+    execute(
+        db,
+        "INSERT INTO dead_bytes VALUES (?1, ?2) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
+        params![place.at.pack, place.length],
+    )?;
+    Ok(())
+}
