@@ -10,6 +10,7 @@
 //! larger archive  payload file(s) ──> record with manifest ──> log (packs) ──> ledger ──> answer
 //! ```
 
+pub mod check;
 pub mod clock;
 mod committer;
 mod durable;
@@ -18,16 +19,21 @@ pub mod error;
 pub mod identity;
 pub mod ledger;
 mod lock;
+mod open;
 pub mod payload;
 mod random;
+pub mod rebuild;
 mod recovery;
 mod reservation;
 pub mod store;
 
+pub use check::{CheckProgress, CheckReport, HitArchive, Problem, check};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::{ArchiveEntry, Content, Entry, Extent, IdSeal, Outcome};
 pub use error::{Damage, StoreError};
 pub use identity::{IdKeys, Identity};
 pub use ledger::Ledger;
+pub use open::OpenOptions;
 pub use payload::Payload;
+pub use rebuild::{RebuildReport, rebuild};
 pub use store::{Store, StoreStat};

@@ -21,7 +21,7 @@ use crate::{
     entry::{Entry, Outcome, PayloadId},
     error::StoreError,
     identity::{IdKeys, Identity},
-    ledger::{Ledger, LedgerStat, MemoryLedger},
+    ledger::{Ledger, LedgerStat, MemoryLedger, SqliteLedger},
     lock::Lock,
     payload::{Payload, RecordPlace, disk::fenced::Disk, memory::MemoryPayload},
     random::random,
@@ -66,6 +66,8 @@ pub(crate) struct Parts {
 pub(crate) struct Home {
     pub(crate) disk: Arc<Disk>,
     pub(crate) lock: Option<Lock>,
+    /// The ledger once more, for what only a database can be asked.
+    pub(crate) database: Option<Arc<SqliteLedger>>,
 }
 
 /// Counts and sizes for `store stat`.
@@ -137,6 +139,12 @@ impl Store {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "reserved names are left to the next sweep");
         }
+        if let Some(database) = self.database()
+            && let Err(error) = database.close().await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the ledger's last commits stay in its write-ahead log");
+        }
         drop(self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
@@ -177,6 +185,22 @@ impl Store {
 
     pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
         self.inner.parts.home.as_ref().map(|home| &home.disk)
+    }
+
+    fn database(&self) -> Option<&SqliteLedger> {
+        self.inner.parts.home.as_ref().and_then(|home| home.database.as_deref())
+    }
+
+    pub(crate) fn has_database(&self) -> bool {
+        self.database().is_some()
+    }
+
+    /// What a database says that is wrong with itself.
+    pub(crate) async fn check_ledger(&self) -> Result<Vec<String>, StoreError> {
+        match self.database() {
+            Some(database) => database.integrity_check().await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Returns a number that no vault, archive, upload or job of this store has, greater than all before it.

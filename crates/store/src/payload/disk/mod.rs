@@ -140,6 +140,11 @@ impl Payload for DiskPayload {
     }
 }
 
+/// Whether this is the name of a pack.
+pub(crate) fn is_pack_name(name: &str) -> bool {
+    replay::pack_number(name).is_some()
+}
+
 /// The folders of `payload`, by the first byte of the ids in them.
 fn shards_of(disk: &Disk) -> Result<Vec<Result<u8, Damage>>, StoreError> {
     let entries = disk.volume().entries("payload");

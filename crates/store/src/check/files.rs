@@ -1,0 +1,165 @@
+//! Payload files: every MiB of those that the ledger owns, and no others.
+
+use futures_util::{StreamExt, stream};
+
+use super::{CheckReport, HitArchive, Progress};
+use crate::{
+    entry::{ArchiveEntry, Content, Extent, PayloadId, VaultNumber},
+    error::StoreError,
+    ledger::JobFilter,
+    payload::Payload,
+    store::{Store, is_staged},
+};
+
+/// MiB of a file read ahead.
+const LEAVES_AHEAD: usize = 4;
+/// Rows asked for at a time.
+const PAGE: usize = 1000;
+
+/// The ids on the disk and the ids that somebody owns.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// Listed before anything was asked of the ledger; sorted.
+    on_disk: Vec<PayloadId>,
+    owned: Vec<PayloadId>,
+    /// Named by a record of an archive that the ledger does not have.
+    unlisted: Vec<PayloadId>,
+}
+
+impl Files {
+    pub(super) async fn list(store: &Store, report: &mut CheckReport) -> Result<Self, StoreError> {
+        let mut on_disk = Vec::new();
+        let visit = &mut |found| match found {
+            Ok(id) => on_disk.push(id),
+            Err(damage) => report.problem(damage, None),
+        };
+        store.payload().list(visit).await?;
+        on_disk.sort_unstable();
+        Ok(Self { on_disk, owned: Vec::new(), unlisted: Vec::new() })
+    }
+
+    /// Reads the files of an archive that the ledger still has. Those of a deleted one may be gone.
+    pub(super) async fn check_archive(
+        &mut self,
+        store: &Store,
+        archive: &ArchiveEntry,
+        report: &mut CheckReport,
+        progress: Progress<'_>,
+    ) -> Result<(), StoreError> {
+        let Content::Extents(extents) = &archive.content else { return Ok(()) };
+        let ids = extents.iter().map(|extent| extent.payload);
+        let Some(row) = store.ledger().archive(archive.number).await? else {
+            self.unlisted.extend(ids);
+            return Ok(());
+        };
+        self.owned.extend(ids);
+        for extent in extents {
+            match read_file(&**store.payload(), extent, report, progress).await {
+                Err(StoreError::Missing(_)) if row.deleted_write.is_some() => {}
+                Err(error) => report.failed("payload", error, Some(HitArchive::from(archive)))?,
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the parts of a vault's unfinished uploads, and the outputs of its jobs.
+    pub(super) async fn check_vault(
+        &mut self,
+        store: &Store,
+        vault: VaultNumber,
+        report: &mut CheckReport,
+        progress: Progress<'_>,
+    ) -> Result<(), StoreError> {
+        let ledger = store.ledger();
+        let mut from = None;
+        loop {
+            let uploads = ledger.uploads(vault, from, PAGE).await?;
+            for upload in &uploads {
+                let mut index = 0;
+                loop {
+                    let parts = ledger.parts(upload.number, index, PAGE).await?;
+                    for part in &parts {
+                        self.check_owned(store, &part.extent, report, progress).await?;
+                    }
+                    let Some(last) = parts.last() else { break };
+                    index = last.index + 1;
+                }
+            }
+            let Some(last) = uploads.last() else { break };
+            from = Some(crate::entry::UploadNumber(last.number.0 + 1));
+        }
+        let mut from = None;
+        loop {
+            let jobs = ledger.jobs(vault, JobFilter::default(), from, PAGE).await?;
+            for output in jobs.iter().filter_map(|job| job.output) {
+                self.check_owned(store, &output.extent, report, progress).await?;
+            }
+            let Some(last) = jobs.last() else { return Ok(()) };
+            from = Some(crate::entry::JobNumber(last.number.0 + 1));
+        }
+    }
+
+    async fn check_owned(
+        &mut self,
+        store: &Store,
+        extent: &Extent,
+        report: &mut CheckReport,
+        progress: Progress<'_>,
+    ) -> Result<(), StoreError> {
+        self.owned.push(extent.payload);
+        match read_file(&**store.payload(), extent, report, progress).await {
+            Ok(()) => Ok(()),
+            Err(error) => report.failed("payload", error, None),
+        }
+    }
+
+    /// Names files that nobody owns and that are not waiting for a sweep.
+    pub(super) async fn check_strays(
+        mut self,
+        store: &Store,
+        report: &mut CheckReport,
+    ) -> Result<(), StoreError> {
+        self.owned.sort_unstable();
+        self.unlisted.sort_unstable();
+        for id in self.on_disk {
+            if self.owned.binary_search(&id).is_ok() || is_staged(&**store.ledger(), id).await? {
+                continue;
+            }
+            let what = if self.unlisted.binary_search(&id).is_ok() {
+                "belongs to an archive that the ledger does not have: run `icefield store rebuild`"
+            } else {
+                "extra file: no record, upload or job names it"
+            };
+            report.found(&format!("payload/{:02x}/{id}", id.as_bytes()[0]), what);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a payload file to its end; damage of single MiB is reported, and the rest read.
+async fn read_file(
+    payload: &dyn Payload,
+    extent: &Extent,
+    report: &mut CheckReport,
+    progress: Progress<'_>,
+) -> Result<(), StoreError> {
+    let reader = payload.open(extent.payload, extent.size, extent.tree_hash).await?;
+    report.checked.files += 1;
+    let reader = &*reader;
+    let mut leaves = stream::iter(0..reader.leaves().len() as u64)
+        .map(|index| reader.read_leaf(index))
+        .buffered(LEAVES_AHEAD);
+    let mut first = None;
+    while let Some(leaf) = leaves.next().await {
+        match leaf {
+            Ok(bytes) => report.checked.bytes += bytes.len() as u64,
+            // The first is the caller's to name, who knows whose file it is.
+            Err(error) if first.is_none() => first = Some(error),
+            Err(StoreError::Damaged(damage)) => report.problem(damage, None),
+            Err(error) => return Err(error),
+        }
+        progress(report.checked);
+    }
+    first.map_or(Ok(()), Err)
+}

@@ -1,0 +1,243 @@
+//! Is every byte what it was? The check behind `icefield store check`.
+//!
+//! ```text
+//! store.json, keys.json, names           their checks; nothing there that icefield did not put there
+//! log       every record whole     ──>   a scratch ledger
+//! files     every MiB of what the ledger says exists; nothing that it does not know
+//! ledger    its own integrity; vaults and live archives row by row with the scratch ledger
+//! ```
+//!
+//! Memory does not depend on the number of archives, but for 16 bytes for each payload file. The store stays in use
+//! meanwhile: names are listed before the ledger is asked about them, so that what is written during the check is
+//! not taken for a stray file.
+
+mod compare;
+mod files;
+mod names;
+mod scratch;
+
+pub(crate) use self::scratch::SCRATCH_FILE;
+
+use std::collections::BTreeSet;
+
+use icefield_protocol::{AccountId, ArchiveId, Description};
+
+use self::{compare::compare, files::Files, names::check_names, scratch::Scratch};
+use crate::{
+    entry::{ArchiveEntry, Entry, VaultNumber},
+    error::{Damage, StoreError},
+    payload::{LogPosition, RecordPlace, Replayed},
+    store::Store,
+};
+
+/// More problems than this are counted, not listed.
+const MAX_PROBLEMS: usize = 10_000;
+
+/// Something that is not as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, which MiB, and what.
+    pub damage: Damage,
+    /// The archive that it hits, where it is one.
+    pub archive: Option<HitArchive>,
+}
+
+/// The archive that a problem hits, as its owner knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HitArchive {
+    /// Its vault.
+    pub vault: VaultNumber,
+    /// Its ID.
+    pub id: ArchiveId,
+    /// Its description.
+    pub description: Option<Description>,
+}
+
+impl From<&ArchiveEntry> for HitArchive {
+    fn from(entry: &ArchiveEntry) -> Self {
+        let ArchiveEntry { vault, id, description, .. } = entry;
+        Self { vault: *vault, id: id.clone(), description: description.clone() }
+    }
+}
+
+/// How far a check is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// Archives whose records were read, deleted ones included.
+    pub archives: u64,
+    /// Payload files that were read.
+    pub files: u64,
+    /// Bytes that were read and hashed.
+    pub bytes: u64,
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// The problems, at most 10,000 of them.
+    pub problems: Vec<Problem>,
+    /// Problems that were not listed because they were too many.
+    pub more_problems: u64,
+    /// What was read.
+    pub checked: CheckProgress,
+}
+
+impl CheckReport {
+    fn problem(&mut self, damage: Damage, archive: Option<HitArchive>) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem { damage, archive });
+        } else {
+            self.more_problems += 1;
+        }
+    }
+
+    fn found(&mut self, place: &str, what: impl Into<String>) {
+        let damage = Damage { place: place.to_owned(), leaf: None, what: what.into() };
+        self.problem(damage, None);
+    }
+
+    /// Takes an error of reading `place` as a problem there; those of the store as a whole are passed on.
+    fn failed(
+        &mut self,
+        place: &str,
+        error: StoreError,
+        archive: Option<HitArchive>,
+    ) -> Result<(), StoreError> {
+        let damage = match error {
+            StoreError::Damaged(damage) => damage,
+            StoreError::Missing(id) => {
+                let place = format!("payload/{:02x}/{id}", id.as_bytes()[0]);
+                Damage { place, leaf: None, what: "missing file".to_owned() }
+            }
+            StoreError::Io { source, .. } => Damage {
+                place: place.to_owned(),
+                leaf: None,
+                what: format!("cannot be read: {source}"),
+            },
+            other @ StoreError::NewerFormat { .. } => {
+                Damage { place: place.to_owned(), leaf: None, what: other.to_string() }
+            }
+            other => return Err(other),
+        };
+        self.problem(damage, archive);
+        Ok(())
+    }
+}
+
+/// What reports of progress are given to.
+type Progress<'a> = &'a mut (dyn FnMut(CheckProgress) + Send);
+
+/// Verifies every byte of a store. `progress` is called often.
+///
+/// # Errors
+///
+/// When the check itself could not go on: the ledger does not answer, or there is no room for the scratch ledger (about
+/// as large as the ledger, in the store's folder). Whatever is wrong with what is stored is in the report.
+pub async fn check(store: &Store, progress: Progress<'_>) -> Result<CheckReport, StoreError> {
+    let scratch = Scratch::create(store).await?;
+    let result = check_with(store, &scratch, progress).await;
+    scratch.remove().await?;
+    result
+}
+
+async fn check_with(
+    store: &Store,
+    scratch: &Scratch,
+    progress: Progress<'_>,
+) -> Result<CheckReport, StoreError> {
+    let mut report = CheckReport::default();
+    if let Some(disk) = store.disk() {
+        check_names(disk, &mut report)?;
+    }
+    let mut files = Files::list(store, &mut report).await?;
+    let seen = read_log(store, scratch, &mut files, &mut report, progress).await?;
+    for vault in &seen.vaults {
+        files.check_vault(store, *vault, &mut report, progress).await?;
+    }
+    files.check_strays(store, &mut report).await?;
+    for what in store.check_ledger().await? {
+        report.found("ledger.db", what);
+    }
+    compare(store, scratch.ledger(), &seen, &mut report).await?;
+    Ok(report)
+}
+
+/// Who the log tells of.
+#[derive(Debug, Default)]
+struct Seen {
+    vaults: Vec<VaultNumber>,
+    accounts: BTreeSet<AccountId>,
+}
+
+/// Reads every record whole and applies it to the scratch ledger.
+async fn read_log(
+    store: &Store,
+    scratch: &Scratch,
+    files: &mut Files,
+    report: &mut CheckReport,
+    progress: Progress<'_>,
+) -> Result<Seen, StoreError> {
+    let mut seen = Seen::default();
+    seen.accounts.insert(store.identity().account.clone());
+    let known = store.ledger().mark().await?;
+    let mut at = LogPosition::default();
+    loop {
+        let page = store.payload().replay(at, false).await?;
+        let mut entries = Vec::with_capacity(page.items.len());
+        for item in page.items {
+            match item {
+                Replayed::Damaged(damage) => report.problem(damage, None),
+                Replayed::Record(entry, place) => {
+                    read_record(store, &entry, place, report).await?;
+                    progress(report.checked);
+                    entries.push((entry, place));
+                }
+            }
+        }
+        if !entries.is_empty() {
+            scratch.ledger().apply(entries.clone(), page.next).await?;
+        }
+        for (entry, _) in &entries {
+            match entry {
+                Entry::VaultCreated { vault, account, .. } => {
+                    seen.vaults.push(*vault);
+                    seen.accounts.insert(account.clone());
+                }
+                Entry::ArchiveCreated(archive) => {
+                    files.check_archive(store, archive, report, progress).await?;
+                }
+                Entry::VaultDeleted { .. } | Entry::ArchiveDeleted { .. } => {}
+            }
+        }
+        if page.last {
+            if page.next < known {
+                let what =
+                    format!("the log ends at {:?}, the ledger knows it to {known:?}", page.next);
+                report.found("packs", what);
+            }
+            return Ok(seen);
+        }
+        at = page.next;
+    }
+}
+
+async fn read_record(
+    store: &Store,
+    entry: &Entry,
+    place: RecordPlace,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    let archive = match entry {
+        Entry::ArchiveCreated(archive) => Some(archive),
+        _ => None,
+    };
+    report.checked.archives += u64::from(archive.is_some());
+    report.checked.bytes += place.length;
+    match store.payload().read_body(place).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let place = format!("packs/{:08x}.pack", place.at.pack);
+            report.failed(&place, error, archive.map(HitArchive::from))
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The ledger that a check makes from the log, to compare the real one with.
+
+use std::path::PathBuf;
+
+use crate::{
+    error::StoreError,
+    ledger::{Ledger, MemoryLedger, SqliteLedger},
+    payload::disk::fenced::blocking,
+    rebuild::remove_database,
+    store::Store,
+};
+
+/// Name of its file in the store's folder.
+pub(crate) const SCRATCH_FILE: &str = "ledger.db.check";
+
+/// In a file where the real ledger is in one, else in memory.
+#[derive(Debug)]
+pub(super) enum Scratch {
+    Memory(MemoryLedger),
+    File { ledger: SqliteLedger, path: PathBuf },
+}
+
+impl Scratch {
+    pub(super) async fn create(store: &Store) -> Result<Self, StoreError> {
+        let Some(dir) = store.dir().filter(|_| store.has_database()) else {
+            return Ok(Self::Memory(MemoryLedger::new()));
+        };
+        let path = dir.join(SCRATCH_FILE);
+        blocking(move || {
+            remove_database(&path)?;
+            Ok(Self::File { ledger: SqliteLedger::open(&path, true)?, path })
+        })
+        .await
+    }
+
+    pub(super) fn ledger(&self) -> &dyn Ledger {
+        match self {
+            Self::Memory(ledger) => ledger,
+            Self::File { ledger, .. } => ledger,
+        }
+    }
+
+    pub(super) async fn remove(self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::File { ledger, path } => {
+                ledger.close().await?;
+                blocking(move || remove_database(&path)).await
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Opening a store's folder, and making a new one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    check::SCRATCH_FILE,
+    clock::{Clock, SystemClock},
+    durable,
+    error::StoreError,
+    identity::{IDENTITY_FILE, IdKeys, Identity, KEYS_FILE},
+    ledger::{Ledger, SqliteLedger},
+    lock::{Holder, Lock},
+    payload::{
+        Payload,
+        disk::{
+            DiskPayload, PACK_BYTES,
+            fenced::{Disk, blocking, damaged},
+            volume::Folder,
+        },
+    },
+    rebuild::{NEW_LEDGER_FILE, remove_database},
+    store::{Home, Parts, Store, hash_pool},
+};
+
+/// Name of the ledger's database.
+pub(crate) const LEDGER_FILE: &str = "ledger.db";
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Make a new store where there is none.
+    pub create: bool,
+    /// How long to wait for another process to let the store go.
+    pub lock_wait: Duration,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Name of the program, told to whoever waits for the store.
+    pub program: String,
+    /// Where the program can be reached, told to the same.
+    pub address: Option<String>,
+    /// A pack is sealed at the first batch beyond this length in bytes; at most 2 GiB.
+    pub pack_bytes: u64,
+}
+
+impl Default for OpenOptions {
+    /// An existing store, waiting 30 seconds, by the system's clock.
+    fn default() -> Self {
+        Self {
+            create: false,
+            lock_wait: Duration::from_secs(30),
+            clock: Arc::new(SystemClock),
+            program: "icefield".to_owned(),
+            address: None,
+            pack_bytes: PACK_BYTES,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`: takes its lock, brings the ledger up to the log, removes what a crash left.
+    ///
+    /// # Errors
+    ///
+    /// `NotAStore` where there is none (and none is to be made, or other files are in the way), `InUse` when another process
+    /// keeps it, `NewerFormat`, `LedgerMissing`, and `Damaged` for identity, keys or what the ledger has not seen of the log.
+    pub async fn open(dir: &Path, options: OpenOptions) -> Result<Self, StoreError> {
+        let mut home = enter(dir, &options).await?;
+        let (disk, now) = (Arc::clone(&home.disk), options.clock.now());
+        let (identity, keys) = blocking(move || identify(&disk, now)).await?;
+        let hashing = hash_pool();
+        let payload = DiskPayload::new(Arc::clone(&home.disk), hashing.clone(), options.pack_bytes);
+        let path = dir.join(LEDGER_FILE);
+        let create = !path.exists();
+        if create && payload.used_bytes().await?.0 > 0 {
+            return Err(StoreError::LedgerMissing { path: dir.to_owned() });
+        }
+        let database = Arc::new(blocking(move || SqliteLedger::open(&path, create)).await?);
+        home.database = Some(Arc::clone(&database));
+        let ledger: Arc<dyn Ledger> = database;
+        let payload: Arc<dyn Payload> = Arc::new(payload);
+        let clock = options.clock;
+        let home = Some(home);
+        Self::start(Parts { payload, ledger, identity, keys, hashing, clock, home }).await
+    }
+}
+
+/// Checks that `dir` is, or may become, a store, and takes its lock.
+pub(crate) async fn enter(dir: &Path, options: &OpenOptions) -> Result<Home, StoreError> {
+    let (path, create) = (dir.to_owned(), options.create);
+    blocking(move || prepare(&path, create)).await?;
+    let (program, address) = (options.program.as_str(), options.address.as_deref());
+    let holder = Holder { program, address, since: options.clock.now() };
+    let lock = Lock::take(dir, options.lock_wait, &holder).await?;
+    let path = dir.to_owned();
+    blocking(move || remove_leftovers(&path)).await?;
+    let disk = Arc::new(Disk::new(Arc::new(Folder::new(dir))));
+    Ok(Home { disk, lock: Some(lock), database: None })
+}
+
+fn prepare(dir: &Path, create: bool) -> Result<(), StoreError> {
+    let not_a_store =
+        |what: &str| Err(StoreError::NotAStore { path: dir.to_owned(), what: what.to_owned() });
+    let failed = |error| StoreError::io("opening", dir, error);
+    if dir.join(IDENTITY_FILE).try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    if !create {
+        return not_a_store(if dir.exists() {
+            "it has no store.json"
+        } else {
+            "there is no such folder"
+        });
+    }
+    match other_file(dir) {
+        Ok(None) => {}
+        Ok(Some(_)) => return not_a_store("there are other files in it, name an empty folder"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    durable::create_dir_all(dir).map_err(|error| StoreError::io("creating", dir, error))
+}
+
+/// Removes what interrupted publishing, rebuilds and checks left. Only the holder of the lock may.
+fn remove_leftovers(dir: &Path) -> Result<(), StoreError> {
+    for name in ["store.json.new", "keys.json.new", NEW_LEDGER_FILE, SCRATCH_FILE] {
+        remove_database(&dir.join(name))?;
+    }
+    Ok(())
+}
+
+/// A file that the making of a store, interrupted, does not leave.
+fn other_file(dir: &Path) -> io::Result<Option<PathBuf>> {
+    let ours = ["lock", "packs", "payload", KEYS_FILE, "keys.json.new", "store.json.new"];
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !ours.iter().any(|name| entry.file_name() == *name) {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads who the store is, or makes it up: the identity is written last, so that a store without one is not begun.
+pub(crate) fn identify(
+    disk: &Disk,
+    now: icefield_protocol::Timestamp,
+) -> Result<(Identity, IdKeys), StoreError> {
+    if let Some(identity) = Identity::read(disk)? {
+        let keys = IdKeys::read(disk)?.ok_or_else(|| damaged(KEYS_FILE, "missing file"))?;
+        return Ok((identity, keys));
+    }
+    DiskPayload::create_layout(disk)?;
+    let keys = IdKeys::generate(now);
+    keys.write(disk)?;
+    let identity = Identity::generate(now);
+    identity.write(disk)?;
+    Ok((identity, keys))
+}

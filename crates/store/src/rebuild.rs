@@ -1,0 +1,233 @@
+//! A new ledger from the log alone.
+//!
+//! The new ledger is written beside the old one and takes its place when it is complete. Vaults and archives come back as
+//! they were, deletions included; uploads in progress and jobs do not, so the files of their parts are left to the sweep
+//! of the next opening.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    durable,
+    entry::{Content, Entry, PayloadId},
+    error::{Damage, StoreError},
+    identity::{IdKeys, Identity, KEYS_FILE},
+    ledger::{Ledger, SqliteLedger},
+    open::{LEDGER_FILE, OpenOptions, enter},
+    payload::{
+        LogPosition, Payload, Replayed,
+        disk::{
+            DiskPayload,
+            fenced::{Disk, blocking, damaged},
+        },
+    },
+    store::hash_pool,
+};
+
+/// Where the old ledger stays.
+pub(crate) const OLD_LEDGER_FILE: &str = "ledger.db.old";
+/// Where the new ledger is written.
+pub(crate) const NEW_LEDGER_FILE: &str = "ledger.db.new";
+/// What SQLite keeps beside a database.
+pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Rows staged or purged at a time.
+const PAGE: usize = 1024;
+/// More damage than this is counted, not listed.
+const MAX_DAMAGE: usize = 10_000;
+
+/// What a rebuild found.
+#[derive(Debug, Default)]
+pub struct RebuildReport {
+    /// Records of the log.
+    pub records: u64,
+    /// Vaults in the new ledger.
+    pub vaults: u64,
+    /// Archives in the new ledger.
+    pub archives: u64,
+    /// Sum of their sizes in bytes.
+    pub bytes: u64,
+    /// Payload files that no record names: the next opening removes them.
+    pub unnamed_files: u64,
+    /// What could not be read, at most 10,000 places. What it told of is not in the ledger.
+    pub damage: Vec<Damage>,
+    /// Where the ledger is that was replaced.
+    pub old_ledger: Option<PathBuf>,
+}
+
+impl RebuildReport {
+    fn damaged(&mut self, damage: Damage) {
+        if self.damage.len() < MAX_DAMAGE {
+            self.damage.push(damage);
+        }
+    }
+}
+
+/// Makes the ledger of the store in `dir` again. `progress` is told the number of records so far.
+///
+/// # Errors
+///
+/// `InUse`, `NewerFormat`, `NotAStore` as in opening; damage in the log is no error but reported.
+pub async fn rebuild(
+    dir: &Path,
+    options: OpenOptions,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<RebuildReport, StoreError> {
+    let home = enter(dir, &OpenOptions { create: false, ..options.clone() }).await?;
+    let mut report = RebuildReport::default();
+    identify(&home.disk, &mut report)?;
+    let payload = DiskPayload::new(Arc::clone(&home.disk), hash_pool(), options.pack_bytes);
+
+    let path = dir.join(NEW_LEDGER_FILE);
+    let ledger = {
+        let path = path.clone();
+        blocking(move || {
+            remove_database(&path)?;
+            SqliteLedger::open(&path, true)
+        })
+        .await?
+    };
+    let named = replay(&payload, &ledger, &mut report, progress).await?;
+    // Deleted archives have no inventory or job any more that needs them.
+    while ledger.purge(PAGE).await? > 0 {}
+    stage_unnamed(&payload, &ledger, named, &mut report).await?;
+    let stat = ledger.stat().await?;
+    (report.vaults, report.archives, report.bytes) = (stat.vaults, stat.archives, stat.bytes);
+    ledger.close().await?;
+    let dir = dir.to_owned();
+    report.old_ledger = blocking(move || put_in_place(&dir)).await?;
+    drop(home);
+    Ok(report)
+}
+
+/// Damaged identity or keys are reported; a newer format is not touched.
+fn identify(disk: &Disk, report: &mut RebuildReport) -> Result<(), StoreError> {
+    let keys = IdKeys::read(disk)
+        .and_then(|keys| keys.map(drop).ok_or_else(|| damaged(KEYS_FILE, "missing file")));
+    for result in [Identity::read(disk).map(drop), keys] {
+        match result {
+            Err(StoreError::Damaged(damage)) => report.damaged(damage),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Applies the whole log. Returns the ids of all payload files that it names, sorted.
+///
+/// Nothing is repaired: without a ledger nobody knows what at the end of the log was acknowledged.
+async fn replay(
+    payload: &DiskPayload,
+    ledger: &SqliteLedger,
+    report: &mut RebuildReport,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Vec<PayloadId>, StoreError> {
+    let mut named = Vec::new();
+    let mut at = LogPosition::default();
+    loop {
+        let page = payload.replay(at, false).await?;
+        let mut entries = Vec::with_capacity(page.items.len());
+        let mut end = at;
+        for item in page.items {
+            match item {
+                Replayed::Record(entry, place) => {
+                    end = LogPosition { offset: place.at.offset + place.length, ..place.at };
+                    named.extend(payloads(&entry));
+                    entries.push((entry, place));
+                }
+                Replayed::Damaged(damage) => report.damaged(damage),
+            }
+        }
+        if !entries.is_empty() {
+            report.records += entries.len() as u64;
+            ledger.apply(entries, end).await?;
+            progress(report.records);
+        }
+        if page.last {
+            named.sort_unstable();
+            return Ok(named);
+        }
+        at = page.next;
+    }
+}
+
+/// The payload files that an entry names.
+pub(crate) fn payloads(entry: &Entry) -> impl Iterator<Item = PayloadId> {
+    let extents = match entry {
+        Entry::ArchiveCreated(archive) => match &archive.content {
+            Content::Extents(extents) => extents.as_slice(),
+            Content::Here => &[],
+        },
+        _ => &[],
+    };
+    extents.iter().map(|extent| extent.payload)
+}
+
+async fn stage_unnamed(
+    payload: &DiskPayload,
+    ledger: &SqliteLedger,
+    named: Vec<PayloadId>,
+    report: &mut RebuildReport,
+) -> Result<(), StoreError> {
+    let mut unnamed = Vec::new();
+    let visit = &mut |found: Result<PayloadId, Damage>| match found {
+        Ok(id) if named.binary_search(&id).is_err() => unnamed.push(id),
+        Ok(_) => {}
+        Err(damage) => report.damaged(damage),
+    };
+    payload.list(visit).await?;
+    report.unnamed_files = unnamed.len() as u64;
+    for page in unnamed.chunks(PAGE) {
+        ledger.stage(page.to_vec()).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the old ledger under another name and gives the new one its name.
+fn put_in_place(dir: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let (current, old) = (dir.join(LEDGER_FILE), dir.join(OLD_LEDGER_FILE));
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| StoreError::io("putting the new ledger in place of", path, error)
+    };
+    let had_one = current.exists();
+    if had_one {
+        remove_database(&old)?;
+        durable::rename(&current, &old).map_err(failed(&current))?;
+        for companion in COMPANIONS {
+            match durable::rename(&beside(&current, companion), &beside(&old, companion)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&current)(error));
+                }
+                _ => {}
+            }
+        }
+    } else {
+        remove_database(&current)?;
+    }
+    durable::rename(&dir.join(NEW_LEDGER_FILE), &current).map_err(failed(&current))?;
+    Ok(had_one.then_some(old))
+}
+
+/// Removes a database and what SQLite keeps beside it.
+pub(crate) fn remove_database(path: &Path) -> Result<(), StoreError> {
+    for suffix in [""].into_iter().chain(COMPANIONS) {
+        let path = beside(path, suffix);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::io("removing", path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
