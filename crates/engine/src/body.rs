@@ -1,0 +1,219 @@
+//! Bytes on their way in: each buffer is hashed once and written once, at the same time.
+//!
+//! A small archive is kept in memory until its record is written. Everything else streams into a payload file under an
+//! id that the ledger knows as staged before the first byte, so a body that is dropped leaves nothing but garbage for
+//! the sweep. Memory is bounded by the buffers in hand, never by the length.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::join;
+use icefield_protocol::ByteRange;
+use icefield_store::{Extent, Store, StoreError, entry::PayloadId, payload::PayloadWriter};
+use icefield_treehash::{HashStream, Hashed, LinearHash, Roles, TreeHash};
+use tokio::runtime::Handle;
+
+use crate::error::EngineError;
+
+/// What the caller said would come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Declared {
+    Archive(u64),
+    Part(ByteRange),
+}
+
+impl Declared {
+    const fn size(self) -> u64 {
+        match self {
+            Self::Archive(size) => size,
+            Self::Part(range) => range.len(),
+        }
+    }
+
+    const fn mismatch(self, received: u64) -> EngineError {
+        match self {
+            Self::Archive(size) => EngineError::InvalidContentLength(size),
+            Self::Part(range) => EngineError::ContentRangeMismatch { range, received },
+        }
+    }
+}
+
+/// Counts what comes against what was said would come.
+#[derive(Debug)]
+struct Count {
+    declared: Declared,
+    received: u64,
+}
+
+impl Count {
+    /// Returns the count after `bytes`, which must not exceed what was said.
+    fn with(&self, bytes: &Bytes) -> Result<u64, EngineError> {
+        let received = self.received + bytes.len() as u64;
+        if received > self.declared.size() {
+            return Err(self.declared.mismatch(received));
+        }
+        Ok(received)
+    }
+
+    fn end(&self) -> Result<(), EngineError> {
+        if self.received == self.declared.size() {
+            Ok(())
+        } else {
+            Err(self.declared.mismatch(self.received))
+        }
+    }
+}
+
+/// A body that is hashed while its owner keeps it somewhere.
+#[derive(Debug)]
+pub(crate) struct Hashing {
+    count: Count,
+    stream: HashStream,
+}
+
+impl Hashing {
+    pub(crate) fn begin(store: &Store, declared: Declared, linear: bool) -> Self {
+        let stream = store.hashing().start(Roles { linear });
+        Self { count: Count { declared, received: 0 }, stream }
+    }
+
+    /// Takes the next bytes, hashing them while `keep` keeps them.
+    pub(crate) async fn write(
+        &mut self,
+        bytes: Bytes,
+        keep: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<(), EngineError> {
+        let received = self.count.with(&bytes)?;
+        let ((), kept) = join(self.stream.submit(bytes), keep).await;
+        kept?;
+        // Only now: a call that was dropped midway leaves the count behind what was hashed, and `finish` refuses.
+        self.count.received = received;
+        Ok(())
+    }
+
+    pub(crate) async fn finish(self) -> Result<Hashed, EngineError> {
+        self.count.end()?;
+        let hashed = self.stream.finish().await;
+        if hashed.size == self.count.received {
+            Ok(hashed)
+        } else {
+            Err(self.count.declared.mismatch(hashed.size))
+        }
+    }
+}
+
+/// A body that nobody needs, because its archive exists already.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    count: Count,
+    /// The caller may still have a linear hash to compare.
+    hashing: Option<HashStream>,
+}
+
+impl Drain {
+    pub(crate) fn begin(store: &Store, declared: Declared, linear: bool) -> Self {
+        let hashing = linear.then(|| store.hashing().start(Roles { linear }));
+        Self { count: Count { declared, received: 0 }, hashing }
+    }
+
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), EngineError> {
+        let received = self.count.with(&bytes)?;
+        if let Some(hashing) = &mut self.hashing {
+            hashing.submit(bytes).await;
+        }
+        self.count.received = received;
+        Ok(())
+    }
+
+    pub(crate) async fn finish(self) -> Result<Option<LinearHash>, EngineError> {
+        self.count.end()?;
+        match self.hashing {
+            Some(hashing) => Ok(hashing.finish().await.linear),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A payload file being written, staged until a commit takes it over.
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    // Dropped before the name is given back, which removes the file.
+    writer: Box<dyn PayloadWriter>,
+    name: Reserved,
+}
+
+impl StagedFile {
+    pub(crate) async fn create(store: &Store) -> Result<Self, EngineError> {
+        let name = Reserved { store: store.clone(), id: store.reserve().await?, held: true };
+        Ok(Self { writer: store.payload().create(name.id).await?, name })
+    }
+
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.writer.write(bytes).await
+    }
+
+    /// Makes the file durable. The name is to be kept until the ledger knows the file.
+    pub(crate) async fn finish(self, hashed: &Hashed) -> Result<(Extent, Reserved), EngineError> {
+        let Self { writer, name } = self;
+        writer.finish(&hashed.leaves).await?;
+        Ok((Extent { payload: name.id, size: hashed.size, tree_hash: hashed.tree }, name))
+    }
+}
+
+/// The name of a payload file that no sweep touches while this lives.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    store: Store,
+    id: PayloadId,
+    held: bool,
+}
+
+impl Reserved {
+    /// Gives the name back: a file that the ledger did not take over is removed.
+    pub(crate) async fn release(mut self) -> Result<(), EngineError> {
+        self.held = false;
+        Ok(self.store.release(vec![self.id]).await?)
+    }
+
+    /// The commit of an archive has given the name back by itself.
+    pub(crate) fn settled(mut self) {
+        self.held = false;
+    }
+}
+
+impl Drop for Reserved {
+    /// Whoever goes away midway cannot wait for the file to be removed.
+    fn drop(&mut self) {
+        if !self.held {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (store, id) = (self.store.clone(), self.id);
+        runtime.spawn(async move {
+            if let Err(error) = store.release(vec![id]).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, payload = %id, "an unused payload file is left to a later sweep");
+            }
+        });
+    }
+}
+
+/// Compares the tree hash that the caller gave, if any, with that of what came.
+pub(crate) fn check(expected: Option<TreeHash>, computed: TreeHash) -> Result<(), EngineError> {
+    match expected {
+        Some(expected) if expected != computed => {
+            Err(EngineError::ChecksumMismatch { expected, computed })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Joins buffers; a single one is taken as it is.
+pub(crate) fn joined(mut chunks: Vec<Bytes>) -> Bytes {
+    if chunks.len() == 1 {
+        return chunks.swap_remove(0);
+    }
+    let mut whole = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
+    for chunk in &chunks {
+        whole.extend_from_slice(chunk);
+    }
+    whole.freeze()
+}

@@ -1,0 +1,107 @@
+//! The engine itself: a store, settings, and what must not happen twice at once.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use icefield_protocol::{AccountId, Timestamp, VaultArn, VaultName};
+use icefield_store::{Store, ledger::VaultRow};
+use tokio::sync::Mutex;
+
+use crate::{error::EngineError, id::Sealer, settings::Settings, upload::UploadLocks};
+
+/// The vaults of a store under Glacier's rules. Clones are the same engine.
+///
+/// Every call takes the account first. What a call has answered with success is durable.
+///
+/// # Cancel safety
+///
+/// A call that is dropped has happened entirely or not at all; repeating it is safe where the service says that the
+/// operation is idempotent, and with an upload token where it is not.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
+    pub(crate) ids: Sealer,
+    account: AccountId,
+    /// Held while a vault is counted and created, so that the limit holds.
+    pub(crate) creating: Mutex<()>,
+    /// Held while due jobs are run, so that no job is run twice.
+    pub(crate) running: Mutex<()>,
+    pub(crate) uploads: UploadLocks,
+}
+
+impl Engine {
+    /// Begins to serve a store.
+    ///
+    /// # Errors
+    ///
+    /// When the store has no key for IDs.
+    #[expect(clippy::unused_async, reason = "a ledger shared by several servers is asked here")]
+    pub async fn open(store: Store, settings: Settings) -> Result<Self, EngineError> {
+        let keys = store.id_keys();
+        let numbers = 0..=keys.newest().0;
+        let keys = numbers.filter_map(|number| Some((number, *keys.by_number(number)?)));
+        let ids = Sealer::new(keys, rand::fill)?;
+        let account = store.identity().account.clone();
+        let inner = Inner {
+            store,
+            settings: settings.with_promised_minimums(),
+            ids,
+            account,
+            creating: Mutex::new(()),
+            running: Mutex::new(()),
+            uploads: UploadLocks::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Returns the store's first account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.inner.account
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn ids(&self) -> &Sealer {
+        &self.inner.ids
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.store.clock().now()
+    }
+
+    pub(crate) fn arn(&self, account: &AccountId, vault: &VaultName) -> VaultArn {
+        VaultArn {
+            region: self.inner.settings.region.clone(),
+            account: account.clone(),
+            vault: vault.clone(),
+        }
+    }
+
+    pub(crate) fn arn_of(&self, row: &VaultRow) -> VaultArn {
+        self.arn(&row.account, &row.name)
+    }
+
+    pub(crate) async fn vault(
+        &self,
+        account: &AccountId,
+        vault: &VaultName,
+    ) -> Result<VaultRow, EngineError> {
+        let row = self.inner.store.ledger().vault(account, vault).await?;
+        row.ok_or_else(|| EngineError::VaultNotFound(self.arn(account, vault)))
+    }
+}

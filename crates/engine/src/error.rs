@@ -1,0 +1,185 @@
+//! Why the engine refuses, in Glacier's nouns.
+//!
+//! `Display` is what the client is told, word for word as the service has it where that is known ("Error Responses"
+//! and captured answers); scripts match on some of these texts, so here they win over the house rule of lower case.
+//! [`EngineError::code`] is the other half of the answer. Sources are for the log only.
+
+use icefield_protocol::{
+    ArchiveId, ByteRange, ErrorCode, JobId, Timestamp, UploadId, UploadToken, VaultArn,
+};
+use icefield_store::StoreError;
+use icefield_treehash::TreeHash;
+
+/// Errors of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// There is no such vault.
+    #[error("Vault not found for ARN: {0}")]
+    VaultNotFound(VaultArn),
+    /// The vault cannot be deleted: its last inventory lists archives, or it was written to since.
+    #[error("Vault not empty or recently written to: {0}")]
+    VaultNotEmpty(VaultArn),
+    /// The account has as many vaults as it may have.
+    #[error("The limit of {0} vaults per account is reached.")]
+    VaultLimit(u64),
+    /// The text was never the ID of an archive here, or (in a retrieval) the archive was deleted.
+    #[error("The archive ID was not found: {0}")]
+    ArchiveNotFound(ArchiveId),
+    /// The archive belongs to another vault. The service's own text names the vault that was asked.
+    #[error("Invalid vault name: {0}")]
+    ForeignArchive(VaultArn),
+    /// No such upload in this vault, or it was aborted, completed or has expired.
+    #[error("The upload ID was not found: {0}")]
+    UploadNotFound(UploadId),
+    /// No such job in this vault, or it has expired.
+    #[error("The job ID was not found: {0}")]
+    JobNotFound(JobId),
+    /// An archive of a single request is empty or too long, or the body is not as long as was said.
+    #[error("Invalid Content-Length: {0}")]
+    InvalidContentLength(u64),
+    /// A part does not begin at a multiple of the part size, is longer than a part, or is the 10,001st.
+    #[error("Invalid Content-Range: {}", .0.to_content_range())]
+    InvalidContentRange(ByteRange),
+    /// A part's body is not as long as its range says.
+    #[error("Content-Range: {} is incompatible with Content-Length: {received}", range.to_content_range())]
+    ContentRangeMismatch {
+        /// The range.
+        range: ByteRange,
+        /// Bytes that came.
+        received: u64,
+    },
+    /// The bytes that came are not those that were meant.
+    #[error("Checksum mismatch: expected {expected}, computed {computed}")]
+    ChecksumMismatch {
+        /// The caller's tree hash.
+        expected: TreeHash,
+        /// The tree hash of what came.
+        computed: TreeHash,
+    },
+    /// An upload cannot be completed: bytes from this offset on are missing, or a part in the middle is short.
+    #[error("Missing content range in multipart upload: {0}")]
+    MissingContent(u64),
+    /// An upload cannot be completed: its parts have another total, or it was completed with another one.
+    #[error("Invalid x-amz-archive-size: {0}")]
+    InvalidArchiveSize(u64),
+    /// An upload cannot be completed: its parts have another tree hash, or it was completed with another one.
+    #[error("Invalid x-amz-sha256-tree-hash: {0}")]
+    InvalidTreeHash(TreeHash),
+    /// The token of a put has made an archive that was deleted and forgotten since: the same put cannot be repeated.
+    #[error("The upload token was used for an archive that was deleted since: {0}")]
+    UsedToken(UploadToken),
+    /// A page of nothing was asked for.
+    #[error("Invalid limit: {0}")]
+    InvalidLimit(u64),
+    /// A marker that no list of this kind and vault has given.
+    #[error("Invalid marker: {0}")]
+    InvalidMarker(String),
+    /// A retrieval range outside the archive, or not aligned to MiB.
+    #[error("Invalid RetrievalByteRange: {0}")]
+    InvalidRetrievalRange(ByteRange),
+    /// Dates of an inventory retrieval in the wrong order.
+    #[error("Invalid date range: StartDate {start} is after EndDate {end}")]
+    InvalidInventoryDates {
+        /// The first.
+        start: Timestamp,
+        /// The last, exclusive.
+        end: Timestamp,
+    },
+    /// The vault has no inventory yet.
+    #[error("No inventory is available yet for vault: {0}")]
+    NoInventory(VaultArn),
+    /// The job is in progress or has failed.
+    #[error("The job is not currently available for download: {0}")]
+    JobNotAvailable(JobId),
+    /// A range that has no byte of the job's output.
+    #[error("Invalid Range: {requested} of an output of {total} bytes")]
+    InvalidOutputRange {
+        /// As it was asked for.
+        requested: String,
+        /// Length of the output.
+        total: u64,
+    },
+    /// Stored bytes are not what they were. They are never returned.
+    #[error("The stored bytes of {what} are damaged{}", located(*.leaf))]
+    Damaged {
+        /// Whose bytes: an archive or the output of a job, with its ID.
+        what: String,
+        /// Which MiB of it, counted from 0, where that is known.
+        leaf: Option<u64>,
+        /// What the store found.
+        source: StoreError,
+    },
+    /// An ID was made with a key that the store does not have any more.
+    #[error("Key {0} for IDs is missing from the store.")]
+    KeyMissing(u16),
+    /// The system gave no random bytes.
+    #[error("No random bytes are available.")]
+    NoRandomness,
+    /// The store failed.
+    #[error("The service cannot complete the request.")]
+    Store(#[from] StoreError),
+}
+
+impl EngineError {
+    /// Returns the code of the answer.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        // No wildcard: a new error has to choose its code.
+        match self {
+            Self::VaultNotFound(_)
+            | Self::ArchiveNotFound(_)
+            | Self::UploadNotFound(_)
+            | Self::JobNotFound(_)
+            | Self::NoInventory(_) => ErrorCode::ResourceNotFound,
+            Self::VaultLimit(_) => ErrorCode::LimitExceeded,
+            Self::VaultNotEmpty(_)
+            | Self::ForeignArchive(_)
+            | Self::InvalidContentLength(_)
+            | Self::InvalidContentRange(_)
+            | Self::ContentRangeMismatch { .. }
+            | Self::ChecksumMismatch { .. }
+            | Self::MissingContent(_)
+            | Self::InvalidArchiveSize(_)
+            | Self::InvalidTreeHash(_)
+            | Self::UsedToken(_)
+            | Self::InvalidLimit(_)
+            | Self::InvalidMarker(_)
+            | Self::InvalidRetrievalRange(_)
+            | Self::InvalidInventoryDates { .. }
+            | Self::JobNotAvailable(_)
+            | Self::InvalidOutputRange { .. } => ErrorCode::InvalidParameterValue,
+            Self::Damaged { .. }
+            | Self::KeyMissing(_)
+            | Self::NoRandomness
+            | Self::Store(_) => ErrorCode::ServiceUnavailable,
+        }
+    }
+
+    /// Turns damage that the store reports into damage of `what`, whose bytes behind the error begin at MiB `offset`.
+    pub(crate) fn reading(what: &str, offset: u64, source: StoreError) -> Self {
+        let leaf = match &source {
+            StoreError::Damaged(damage) => damage.leaf.map(|leaf| offset + leaf),
+            StoreError::Missing(_) => Some(offset),
+            StoreError::Io { .. }
+            | StoreError::Full { .. }
+            | StoreError::Fenced
+            | StoreError::InUse { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::NotAStore { .. }
+            | StoreError::LedgerMissing { .. }
+            | StoreError::Ledger { .. }
+            | StoreError::Closed => return Self::Store(source),
+        };
+        Self::Damaged { what: what.to_owned(), leaf, source }
+    }
+
+    /// An answer of the ledger that its contract excludes.
+    pub(crate) fn unexpected(doing: &'static str, answer: &impl std::fmt::Debug) -> Self {
+        let source = format!("unexpected answer {answer:?}").into();
+        Self::Store(StoreError::Ledger { doing, source })
+    }
+}
+
+fn located(leaf: Option<u64>) -> String {
+    leaf.map(|leaf| format!(" in MiB {leaf}")).unwrap_or_default()
+}
