@@ -14,6 +14,8 @@ use std::{env, process::ExitCode};
 
 use anyhow::{Result, bail};
 
+use crate::test::Length;
+
 const HELP: &str = "\
 Checks, tests and measures icefield.
 
@@ -24,12 +26,15 @@ Usage: cargo xtask COMMAND
   test [-- FILTER]   builds the release binary, then runs every test: documentation
                      examples, unit, API and whole-system tests. Uses cargo-nextest where
                      it is installed, else cargo test. FILTER is part of a test's name.
+                     With --long also those that need minutes and gigabytes:
+                     test --long [-- FILTER]
   bench [-- FILTER]  runs the benchmarks of the crates that have some
 
 Examples:
   cargo xtask check                   before a commit
   cargo xtask test                    everything, as CI runs it
   cargo xtask test -- tree_hash       only the tests with tree_hash in their name
+  cargo xtask test --long -- killed   those with killed in their name, the long ones too
   cargo test -p icefield-store        one crate, without the release build
 
 Every command prints its steps and how long each took, and ends with a failure if one failed.";
@@ -53,8 +58,10 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Result<Option<&'static str>> {
     match arguments {
         ["check"] => check::check()?,
-        ["test"] => test::test(&[])?,
-        ["test", "--", filter @ ..] => test::test(filter)?,
+        ["test"] => test::test(Length::Short, &[])?,
+        ["test", "--", filter @ ..] => test::test(Length::Short, filter)?,
+        ["test", "--long"] => test::test(Length::Long, &[])?,
+        ["test", "--long", "--", filter @ ..] => test::test(Length::Long, filter)?,
         ["bench"] => bench::bench(&[])?,
         ["bench", "--", filter @ ..] => bench::bench(filter)?,
         [] | ["help", ..] | [.., "--help" | "-h"] => return Ok(Some(HELP)),

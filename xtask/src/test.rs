@@ -3,6 +3,8 @@
 //! Whole-system tests run the binary that users get, so the release build comes first and its path
 //! is handed to them in `ICEFIELD_BIN`. The tests proper come last, so that the test runner's own
 //! summary stands at the end of the output.
+//!
+//! Tests that need minutes or gigabytes are marked `#[ignore = "long"]` and run with `--long` only.
 
 use std::{
     env,
@@ -13,8 +15,17 @@ use anyhow::{Context, Result};
 
 use crate::steps::{Steps, cargo, has_cargo_command};
 
+/// Which tests are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Those that CI has time for.
+    Short,
+    /// The long ones too.
+    Long,
+}
+
 /// Runs the tests whose name contains one of the words of `filter`, or all.
-pub(crate) fn test(filter: &[&str]) -> Result<()> {
+pub(crate) fn test(length: Length, filter: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     let binary = release_binary()?;
     if !steps
@@ -27,19 +38,21 @@ pub(crate) fn test(filter: &[&str]) -> Result<()> {
     steps.run("documentation examples", doctests.args(filter));
 
     let mut tests = if has_cargo_command("nextest") {
-        cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--"])
+        let mut nextest = cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+        if length == Length::Long {
+            // What they measured is wanted, so it is shown though they passed.
+            nextest.args(["--run-ignored", "all", "--success-output", "final"]);
+        }
+        nextest.arg("--");
+        nextest
     } else {
         steps.skip("cargo-nextest", "not installed, cargo test does its work");
-        cargo(&[
-            "test",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--locked",
-            "--no-fail-fast",
-            "--",
-        ])
+        let mut test = cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--locked"]);
+        test.args(["--no-fail-fast", "--"]);
+        if length == Length::Long {
+            test.arg("--include-ignored");
+        }
+        test
     };
     steps.run("tests", tests.args(filter).env("ICEFIELD_BIN", binary));
     steps.finish()

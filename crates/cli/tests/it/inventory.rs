@@ -1,0 +1,175 @@
+//! `inventory refresh|show|export|import`, in every form that this version reads.
+
+use crate::{differ::Snapshot, sandbox::Sandbox, trees};
+
+fn archived() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("M33/Light/blue.fit", "blue");
+    sandbox.write("M33/Light/red, \"1\".fit", "red");
+    sandbox.write("M33/notes.txt", "notes");
+    sandbox.ok(["upload", "--create", "v", "M33"]);
+    sandbox
+}
+
+fn files(sandbox: &Sandbox) -> Vec<String> {
+    let files = sandbox.list("v").into_iter().filter(|record| record["kind"] == "file").collect();
+    crate::sandbox::paths(&serde_json::Value::Array(files))
+}
+
+fn id_and_hash(sandbox: &Sandbox, path: &str) -> (String, String) {
+    let record = &sandbox.json(["list", "v", path])[0];
+    let text = |field: &str| record[field].as_str().unwrap().to_owned();
+    (text("archive_id"), text("tree_hash"))
+}
+
+#[test]
+fn an_exported_inventory_is_imported_by_an_empty_catalog() {
+    let sandbox = archived();
+    for file in ["out.csv", "out.json"] {
+        let before = files(&sandbox);
+        sandbox.ok(["inventory", "export", "v", file]);
+        sandbox.lose_catalog();
+        sandbox.ok(["inventory", "import", "v", file]);
+        assert_eq!(files(&sandbox), before, "{file}");
+        sandbox.ok(["retrieve", "v", "M33/Light", "--to", file.trim_start_matches("out.")]);
+    }
+    let header = "FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,Vault\n";
+    assert!(String::from_utf8(sandbox.read("out.csv")).unwrap().starts_with(header));
+    assert_eq!(sandbox.read("csv/M33/Light/blue.fit"), b"blue");
+    assert_eq!(sandbox.read("json/M33/Light/red, \"1\".fit"), b"red");
+}
+
+#[test]
+fn an_export_does_not_replace_a_file_unasked() {
+    let sandbox = archived();
+    sandbox.write("out.csv", "mine");
+    let run = sandbox.run(["inventory", "export", "v", "out.csv"]);
+    assert!(matches!(run.code, Some(1 | 2)), "{run}");
+    assert_eq!(sandbox.read("out.csv"), b"mine");
+}
+
+#[test]
+fn an_inventory_file_is_enough_to_retrieve_from() {
+    let sandbox = archived();
+    sandbox.ok(["inventory", "export", "v", "out.csv"]);
+    sandbox.lose_catalog();
+    sandbox.ok(["retrieve", "v", "--from", "out.csv", "--to", "back"]);
+    for path in ["M33/Light/blue.fit", "M33/Light/red, \"1\".fit", "M33/notes.txt"] {
+        assert_eq!(sandbox.read(format!("back/{path}")), sandbox.read(path));
+    }
+    sandbox.ok(["retrieve", "v", "*blue*", "--from", "out.csv", "--to", "blue"]);
+    assert_eq!(trees::files(&sandbox.path("blue")).len(), 1);
+}
+
+/// Windows PowerShell 5.1 puts a `#TYPE` line first, quotes everything and ends lines as Windows does.
+#[test]
+fn powershells_csv_of_both_editions_is_read() {
+    for (edition, first_line, begin) in [
+        ("5.1", "#TYPE Amazon.PowerShell.Cmdlets.GLC.FileUploadResult\r\n", ""),
+        ("7", "", ""),
+        ("5.1 in UTF-8", "#TYPE Amazon.PowerShell.Cmdlets.GLC.FileUploadResult\r\n", "\u{feff}"),
+    ] {
+        let sandbox = archived();
+        let (id, hash) = id_and_hash(&sandbox, "M33/Light/blue.fit");
+        let path = "C:\\astro\\Subs\\Light\\M33_Light_Blue_180sec_frame1.fit";
+        sandbox.write(
+            "glc.csv",
+            format!("{begin}{first_line}\"FilePath\",\"ArchiveId\",\"Checksum\"\r\n\"{path}\",\"{id}\",\"{hash}\"\r\n"),
+        );
+        sandbox.lose_catalog();
+        sandbox.ok(["inventory", "import", "v", "glc.csv"]);
+        let listed = files(&sandbox);
+        assert_eq!(listed.len(), 1, "{edition}");
+        assert!(listed[0].ends_with("M33_Light_Blue_180sec_frame1.fit"), "{listed:?}");
+        sandbox.ok(["retrieve", "v", "--to", "back"]);
+        let back = trees::files(&sandbox.path("back"));
+        assert_eq!(back.len(), 1, "{back:?}");
+        assert_eq!(std::fs::read(&back[0]).unwrap(), b"blue", "{edition}");
+    }
+}
+
+#[test]
+fn the_services_own_inventories_are_read() {
+    let sandbox = archived();
+    for (format, file) in [("json", "vault.json"), ("csv", "vault.csv")] {
+        let job = sandbox.json(["job", "start", "v", "--inventory", "--format", format]);
+        sandbox.ok(["job", "output", "v", job["job_id"].as_str().unwrap(), "--to", file]);
+        let before = files(&sandbox);
+        sandbox.lose_catalog();
+        sandbox.ok(["inventory", "import", "v", file]);
+        assert_eq!(files(&sandbox), before, "{format}");
+        sandbox.ok(["retrieve", "v", "M33/notes.txt", "--to", format]);
+        assert_eq!(sandbox.read(format!("{format}/M33/notes.txt")), b"notes");
+    }
+}
+
+#[test]
+fn what_is_no_inventory_is_refused_with_the_place() {
+    let sandbox = archived();
+    let listed = sandbox.list("v");
+    for (name, content) in [
+        ("picture.jpg", "\u{ff}\u{d8}not an inventory"),
+        ("other.csv", "Name,Colour\nblue,red\n"),
+        (
+            "cut.json",
+            "{\"VaultARN\":\"arn:aws:glacier:us-east-1:012345678901:vaults/v\",\"InventoryDate\":\"2026",
+        ),
+        ("empty.csv", ""),
+        ("bad.csv", "FilePath,ArchiveId,Checksum\nfile,short,zz\n"),
+    ] {
+        sandbox.write(name, content);
+        let run = sandbox.run(["inventory", "import", "v", name]);
+        assert!(matches!(run.code, Some(1..=3)), "{name}: {run}");
+        run.says(name);
+        assert_eq!(sandbox.list("v"), listed, "{name}");
+    }
+    sandbox.fails(1, ["inventory", "import", "v", "missing.csv"]).says("missing.csv");
+}
+
+#[test]
+fn a_refresh_never_drops_what_the_catalog_knows() {
+    let sandbox = archived();
+    let before = sandbox.list("v");
+    sandbox.ok(["inventory", "refresh", "v"]);
+    assert_eq!(sandbox.list("v"), before);
+    sandbox.ok(["upload", "v", "M33"]);
+    assert_eq!(sandbox.list("v"), before);
+}
+
+#[test]
+fn the_vaults_own_inventory_is_shown() {
+    let sandbox = archived();
+    let (id, _) = id_and_hash(&sandbox, "M33/notes.txt");
+    let run = sandbox.ok(["inventory", "show", "v", "--output", "json"]);
+    assert!(run.text().contains(&id), "{run}");
+    sandbox.ok(["inventory", "show", "v"]);
+}
+
+#[test]
+fn an_archive_with_a_foreign_description_keeps_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "content");
+    sandbox.ok(["upload", "--create", "v", "file", "--description", "images-main-2010.tar.xz"]);
+    sandbox.lose_catalog();
+    sandbox.ok(["inventory", "refresh", "v"]);
+    let listed = sandbox.list("v");
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["description"], "images-main-2010.tar.xz");
+    sandbox.ok(["retrieve", "v", "--to", "back"]);
+    let back = trees::files(&sandbox.path("back"));
+    assert_eq!(std::fs::read(&back[0]).unwrap(), b"content");
+}
+
+#[test]
+fn a_new_machine_needs_nothing_but_the_store() {
+    let sandbox = archived();
+    let before = Snapshot::of(&sandbox.path("M33"));
+    let elsewhere = Sandbox::new().with_store(sandbox.store().to_owned());
+    elsewhere.ok(["inventory", "refresh", "v"]);
+    elsewhere.ok(["retrieve", "v"]);
+    before.assert_same(&Snapshot::of(&elsewhere.path("M33")));
+    // And does not send it all again.
+    let held = elsewhere.holds("v");
+    elsewhere.ok(["upload", "v", "M33"]);
+    assert_eq!(elsewhere.holds("v"), held);
+}

@@ -1,0 +1,65 @@
+//! One process owns a store at a time; the others wait, or are told whom they wait for.
+
+use std::{
+    io::Write as _,
+    process::{ChildStdin, Stdio},
+};
+
+use crate::{process::Watched, sandbox::Sandbox};
+
+/// An upload from standard input that holds the store until its input ends.
+fn holder(sandbox: &Sandbox) -> (Watched, ChildStdin) {
+    let mut command = sandbox.command(["upload", "--create", "v", "-", "--name", "stream"]);
+    command.stdin(Stdio::piped());
+    let mut holder = Watched::start(command);
+    let mut input = holder.input();
+    input.write_all(b"the beginning, ").unwrap();
+    let lock = sandbox.store().join("lock");
+    let process = format!("process {})", holder.id());
+    let held =
+        holder.until(|| std::fs::read_to_string(&lock).is_ok_and(|text| text.contains(&process)));
+    assert!(held, "the upload ended before its input did: {}", holder.finish());
+    (holder, input)
+}
+
+#[test]
+fn a_store_in_use_is_refused_with_the_name_of_its_holder() {
+    let sandbox = Sandbox::new();
+    let (holder, input) = holder(&sandbox);
+    let process = format!("process {}", holder.id());
+    for arguments in [&["vault", "list"][..], &["store", "check"], &["store", "rebuild", "--yes"]] {
+        sandbox
+            .fails(1, [arguments, &["--lock-wait", "0s"]].concat())
+            .says("in use")
+            .says(&process);
+    }
+    drop(input);
+    holder.finish().ended(0);
+    sandbox.ok(["vault", "list", "--lock-wait", "0s"]);
+    sandbox.ok(["retrieve", "v", "stream"]);
+    assert_eq!(sandbox.read("stream"), b"the beginning, ");
+}
+
+#[test]
+fn a_command_waits_until_the_store_is_free() {
+    let sandbox = Sandbox::new();
+    let (holder, mut input) = holder(&sandbox);
+    let waits = sandbox.start(["list", "v", "--output", "json"]);
+    input.write_all(b"and the end").unwrap();
+    drop(input);
+    holder.finish().ended(0);
+    let run = waits.finish().ended(0);
+    assert_eq!(run.json()[0]["path"], "stream");
+    assert_eq!(run.json()[0]["size"], 26);
+}
+
+#[test]
+fn the_lock_of_a_killed_process_is_no_obstacle() {
+    let sandbox = Sandbox::new();
+    let (holder, input) = holder(&sandbox);
+    assert!(holder.kill());
+    drop(input);
+    sandbox.ok(["vault", "list", "--lock-wait", "0s"]);
+    sandbox.check_store();
+    assert_eq!(sandbox.holds("v"), (0, 0), "half a stream became an archive");
+}

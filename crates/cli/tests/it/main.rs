@@ -1,0 +1,47 @@
+//! Whole-system tests: the program as a user runs it, on real files, from the command line to the disk.
+//!
+//! Each test has a [`Sandbox`](sandbox::Sandbox), a home of its own. The program is the one that `ICEFIELD_BIN` names
+//! (`cargo xtask test` sets it to the release build), else the one cargo has built for the tests. Nothing waits for
+//! time to pass: what has to be caught in the middle is watched, through [`Watched`](process::Watched), until it is
+//! there. Tests marked `long` do the same as their short siblings with the sizes that icefield promises to handle;
+//! `cargo xtask test --long` runs them too.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a test tells its seed, what it measured, and what it left out"
+)]
+
+mod differ;
+mod process;
+mod sandbox;
+mod trees;
+
+mod bad_input;
+mod changing_file;
+mod damage;
+mod delete;
+mod forms;
+mod full_disk;
+mod help;
+mod inventory;
+mod jobs;
+mod killed;
+mod large_inventory;
+mod locked;
+mod many_files;
+mod memory;
+mod ordinary_user;
+mod readme;
+mod retrieve;
+mod round_trip;
+mod selection;
+mod store;
+mod strange_paths;
+mod targets;
+mod unchanged;
+mod upload;
+mod uploads;
+mod usr_share;
+mod vaults;
+mod verify;
