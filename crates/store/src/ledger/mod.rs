@@ -3,6 +3,8 @@
 //! Vaults and archives are an index of the log and can be rebuilt from it. Uploads in progress, jobs and staged payloads
 //! live only here: losing them costs work, never an acknowledged archive.
 
+#[cfg(test)]
+mod contract;
 mod memory;
 mod rules;
 mod sqlite;
