@@ -9,6 +9,7 @@ mod inventories;
 mod jobs;
 mod log;
 mod purging;
+mod random;
 mod staging;
 mod uploads;
 mod vaults;

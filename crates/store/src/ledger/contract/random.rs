@@ -1,0 +1,574 @@
+//! Random sequences of calls: backends side by side, files that are never lost, and the log replayed.
+//!
+//! A step is made of small numbers that are turned into a call on what exists by then, so that most calls meet
+//! something: the same name, the same token, an upload in any state. After every step each backend must tell the same.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use icefield_protocol::JobStatus;
+use proptest::{collection::vec, prelude::*, test_runner::TestCaseResult};
+
+use super::fixtures::{
+    account, archive_job, at, everything, extent, filed, hash, inventory_job, name, part, payload,
+    place, seal, small, token, upload_row,
+};
+use crate::{
+    entry::{
+        ArchiveEntry, ArchiveNumber, Content, Entry, JobNumber, Outcome, PayloadId, UploadNumber,
+        VaultNumber,
+    },
+    ledger::{
+        ArchiveQuery, ArchiveRow, InventoryOutput, JobEnd, JobFilter, JobRow, Ledger, LedgerStat,
+        MemoryLedger, PartRow, SqliteLedger, UploadRow, VaultRow,
+    },
+    payload::{LogPosition, RecordPlace},
+};
+
+/// One call; the numbers choose among what there is, modulo its count.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Several entries in one call.
+    Apply(Vec<Put>),
+    CreateUpload {
+        vault: usize,
+        token: Option<u8>,
+    },
+    PutPart {
+        upload: usize,
+        index: u32,
+        fresh: bool,
+    },
+    AbortUpload(usize),
+    ExpireUploads {
+        idle_seconds: i64,
+        ended_seconds: i64,
+    },
+    CreateJob {
+        vault: usize,
+        archive: Option<usize>,
+        writes: u64,
+    },
+    EndJob {
+        job: usize,
+        succeeded: bool,
+    },
+    ExpireJobs {
+        seconds: i64,
+    },
+    TakeInventory {
+        vault: usize,
+        seconds: i64,
+    },
+    Stage,
+    Unstage(usize),
+    Purge(usize),
+}
+
+/// One entry of the log.
+#[derive(Debug, Clone)]
+enum Put {
+    Vault { account: u64, name: usize },
+    NoVault { vault: usize, stale: bool },
+    Archive { vault: usize, token: Option<u8>, files: usize },
+    Completed { upload: usize, token: Option<u8>, leave_out: usize, replace: bool },
+    NoArchive { vault: usize, archive: usize },
+    Again(usize),
+}
+
+fn puts() -> impl Strategy<Value = Put> {
+    let token = || proptest::option::weighted(0.3, 0..4_u8);
+    prop_oneof![
+        2 => (1..3_u64, 0..3_usize).prop_map(|(account, name)| Put::Vault { account, name }),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(vault, stale)| Put::NoVault { vault, stale }),
+        6 => (any::<usize>(), token(), 0..4_usize)
+            .prop_map(|(vault, token, files)| Put::Archive { vault, token, files }),
+        5 => (any::<usize>(), token(), 0..3_usize, any::<bool>()).prop_map(
+            |(upload, token, leave_out, replace)| Put::Completed { upload, token, leave_out, replace }
+        ),
+        5 => (any::<usize>(), any::<usize>())
+            .prop_map(|(vault, archive)| Put::NoArchive { vault, archive }),
+        1 => any::<usize>().prop_map(Put::Again),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let token = || proptest::option::weighted(0.3, 0..4_u8);
+    prop_oneof![
+        8 => vec(puts(), 1..4).prop_map(Step::Apply),
+        3 => (any::<usize>(), token()).prop_map(|(vault, token)| Step::CreateUpload { vault, token }),
+        8 => (any::<usize>(), 0..4_u32, any::<bool>())
+            .prop_map(|(upload, index, fresh)| Step::PutPart { upload, index, fresh }),
+        1 => any::<usize>().prop_map(Step::AbortUpload),
+        1 => (0..40_i64, 0..40_i64).prop_map(|(idle_seconds, ended_seconds)| Step::ExpireUploads {
+            idle_seconds,
+            ended_seconds
+        }),
+        3 => (any::<usize>(), proptest::option::of(any::<usize>()), any::<u64>())
+            .prop_map(|(vault, archive, writes)| Step::CreateJob { vault, archive, writes }),
+        3 => (any::<usize>(), any::<bool>())
+            .prop_map(|(job, succeeded)| Step::EndJob { job, succeeded }),
+        1 => (0..30_i64).prop_map(|seconds| Step::ExpireJobs { seconds }),
+        2 => (any::<usize>(), 0..9_i64)
+            .prop_map(|(vault, seconds)| Step::TakeInventory { vault, seconds }),
+        1 => Just(Step::Stage),
+        1 => any::<usize>().prop_map(Step::Unstage),
+        2 => (0..5_usize).prop_map(Step::Purge),
+    ]
+}
+
+/// The answer of a call, whatever it was.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Outcomes(Vec<Outcome>),
+    Upload(UploadRow),
+    Vault(Option<VaultRow>),
+    Text(String),
+}
+
+/// Everything that the reading calls tell.
+#[derive(Debug, PartialEq)]
+struct Told {
+    mark: LogPosition,
+    highest: u64,
+    vaults: Vec<VaultRow>,
+    vault_pages: Vec<VaultRow>,
+    archives: Vec<(ArchiveRow, Vec<PayloadId>)>,
+    lists: Vec<Vec<u64>>,
+    by_token: Vec<Option<ArchiveNumber>>,
+    uploads: Vec<(UploadRow, Vec<PartRow>)>,
+    upload_lists: Vec<Vec<UploadRow>>,
+    jobs: Vec<JobRow>,
+    job_lists: Vec<Vec<JobNumber>>,
+    due: Vec<JobNumber>,
+    next_due: Option<i64>,
+    staged: Vec<PayloadId>,
+    stat: LedgerStat,
+}
+
+/// Turns steps into calls on all ledgers.
+struct Driver {
+    ledgers: Vec<Arc<dyn Ledger>>,
+    /// Numbers of every kind, in the order of their use.
+    next_number: u64,
+    next_file: u64,
+    seconds: i64,
+    vaults: Vec<VaultNumber>,
+    archives: Vec<ArchiveNumber>,
+    uploads: Vec<UploadNumber>,
+    jobs: Vec<JobNumber>,
+    log: Vec<(Entry, RecordPlace)>,
+    outcomes: Vec<Outcome>,
+    /// Files that were ever named to a ledger and not forgotten by `unstage`.
+    files: BTreeSet<PayloadId>,
+}
+
+fn pick<T: Copy>(list: &[T], choice: usize) -> Option<T> {
+    list.get(choice.checked_rem(list.len())?).copied()
+}
+
+impl Driver {
+    fn over(ledgers: Vec<Arc<dyn Ledger>>) -> Self {
+        Self {
+            ledgers,
+            next_number: 1,
+            next_file: 1,
+            seconds: 0,
+            vaults: Vec::new(),
+            archives: Vec::new(),
+            uploads: Vec::new(),
+            jobs: Vec::new(),
+            log: Vec::new(),
+            outcomes: Vec::new(),
+            files: BTreeSet::new(),
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Stages a new file everywhere.
+    async fn file(&mut self) -> u64 {
+        self.next_file += 1;
+        self.files.insert(payload(self.next_file));
+        for ledger in &self.ledgers {
+            ledger.stage(vec![payload(self.next_file)]).await.unwrap();
+        }
+        self.next_file
+    }
+
+    /// The same call on every ledger; the answers must be equal.
+    async fn ask(
+        &self,
+        call: impl AsyncFn(&dyn Ledger) -> Answer,
+    ) -> Result<Answer, TestCaseError> {
+        let first = call(&*self.ledgers[0]).await;
+        for ledger in &self.ledgers[1..] {
+            let other = call(&**ledger).await;
+            prop_assert_eq!(&first, &other);
+        }
+        Ok(first)
+    }
+
+    async fn step(&mut self, step: Step) -> TestCaseResult {
+        self.seconds += 1;
+        let now = at(self.seconds);
+        let unknown = VaultNumber(9_999);
+        match step {
+            Step::Apply(puts) => return self.apply(puts).await,
+            Step::CreateUpload { vault, token: token_number } => {
+                let row = UploadRow {
+                    vault: pick(&self.vaults, vault).unwrap_or(unknown),
+                    token: token_number.map(token),
+                    created: now,
+                    touched: now,
+                    ..upload_row(self.number())
+                };
+                self.uploads.push(row.number);
+                self.ask(async |ledger| {
+                    Answer::Upload(ledger.create_upload(row.clone()).await.unwrap())
+                })
+                .await?;
+            }
+            Step::PutPart { upload, index, fresh } => {
+                let Some(upload) = pick(&self.uploads, upload) else { return Ok(()) };
+                let earlier = self.ledgers[0].parts(upload, index, 1).await.unwrap();
+                let same = earlier.first().filter(|part| part.index == index && !fresh);
+                let row = match same {
+                    Some(same) => *same,
+                    None => part(index, self.file().await),
+                };
+                self.ask(async |ledger| text(ledger.put_part(upload, row, now).await)).await?;
+            }
+            Step::AbortUpload(upload) => {
+                let upload = pick(&self.uploads, upload).unwrap_or(UploadNumber(9_999));
+                self.ask(async |ledger| text(ledger.abort_upload(upload, now).await)).await?;
+            }
+            Step::ExpireUploads { idle_seconds, ended_seconds } => {
+                let idle = at(self.seconds - idle_seconds);
+                let ended = at(self.seconds - ended_seconds);
+                self.ask(async |ledger| text(ledger.expire_uploads(idle, ended).await)).await?;
+            }
+            Step::CreateJob { vault, archive, writes } => {
+                let vault = pick(&self.vaults, vault).unwrap_or(unknown);
+                let number = self.number();
+                let row = match archive {
+                    Some(choice) => {
+                        archive_job(number, pick(&self.archives, choice).map_or(0, |n| n.0))
+                    }
+                    None => inventory_job(number, writes % 12),
+                };
+                let row = JobRow { vault, created: now, due: at(self.seconds + 3), ..row };
+                self.jobs.push(row.number);
+                self.ask(async |ledger| text(ledger.create_job(row.clone()).await)).await?;
+            }
+            Step::EndJob { job, succeeded } => {
+                let Some(job) = pick(&self.jobs, job) else { return Ok(()) };
+                let end = if succeeded {
+                    let extent = extent(self.file().await);
+                    JobEnd::Succeeded(Some(InventoryOutput { extent, next: None }))
+                } else {
+                    JobEnd::Failed("no".to_owned())
+                };
+                self.ask(async |ledger| text(ledger.end_job(job, end.clone(), now).await)).await?;
+            }
+            Step::ExpireJobs { seconds } => {
+                let before = at(self.seconds - seconds);
+                self.ask(async |ledger| text(ledger.expire_jobs(before).await)).await?;
+            }
+            Step::TakeInventory { vault, seconds } => {
+                let vault = pick(&self.vaults, vault).unwrap_or(unknown);
+                let interval = u64::try_from(seconds).unwrap() * 1000;
+                self.ask(async |ledger| {
+                    Answer::Vault(ledger.take_inventory(vault, now, interval).await.unwrap())
+                })
+                .await?;
+            }
+            Step::Stage => {
+                self.file().await;
+            }
+            Step::Unstage(choice) => {
+                let staged = self.ledgers[0].staged(None, 99).await.unwrap();
+                let Some(id) = pick(&staged, choice) else { return Ok(()) };
+                self.files.remove(&id);
+                self.ask(async |ledger| text(ledger.unstage(vec![id]).await)).await?;
+            }
+            Step::Purge(limit) => {
+                self.ask(async |ledger| text(ledger.purge(limit).await)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, puts: Vec<Put>) -> TestCaseResult {
+        let mut records = Vec::new();
+        for put in puts {
+            let Some(entry) = self.entry(put).await else { continue };
+            let record = (entry, place((self.log.len() + records.len()) as u64));
+            records.push(record);
+        }
+        let mark = LogPosition { pack: 1, offset: (self.log.len() + records.len()) as u64 };
+        let answer = self
+            .ask(async |ledger| {
+                Answer::Outcomes(ledger.apply(records.clone(), mark).await.unwrap())
+            })
+            .await?;
+        let Answer::Outcomes(outcomes) = answer else { unreachable!("apply answers outcomes") };
+        prop_assert_eq!(outcomes.len(), records.len());
+        for (entry, _) in &records {
+            if let Entry::ArchiveCreated(ArchiveEntry {
+                content: Content::Extents(extents), ..
+            }) = entry
+            {
+                self.files.extend(extents.iter().map(|extent| extent.payload));
+            }
+        }
+        self.outcomes.extend(outcomes);
+        self.log.extend(records);
+        Ok(())
+    }
+
+    async fn entry(&mut self, put: Put) -> Option<Entry> {
+        let created = at(self.seconds);
+        let unknown = VaultNumber(9_999);
+        match put {
+            Put::Vault { account: owner, name: choice } => {
+                let vault = VaultNumber(self.number());
+                self.vaults.push(vault);
+                let name = name(["a", "b", "c"][choice]);
+                Some(Entry::VaultCreated { vault, account: account(owner), name, created })
+            }
+            Put::NoVault { vault, stale } => {
+                let vault = pick(&self.vaults, vault).unwrap_or(unknown);
+                let row = self.ledgers[0].vault_by_number(vault).await.unwrap();
+                let writes = row.map_or(0, |row| row.writes) + u64::from(stale);
+                Some(Entry::VaultDeleted { vault, writes, deleted: created })
+            }
+            Put::Archive { vault, token: token_number, files } => {
+                let vault = pick(&self.vaults, vault).unwrap_or(unknown);
+                let mut numbers = Vec::new();
+                for _ in 0..files {
+                    numbers.push(self.file().await);
+                }
+                let entry = self.archive(&numbers);
+                let token = token_number.map(token);
+                Some(Entry::ArchiveCreated(ArchiveEntry { vault, token, created, ..entry }))
+            }
+            Put::Completed { upload, token: token_number, leave_out, replace } => {
+                let upload = pick(&self.uploads, upload)?;
+                let row = self.ledgers[0].upload(upload).await.unwrap()?;
+                let parts = self.ledgers[0].parts(upload, 0, 99).await.unwrap();
+                let taken = parts.len().saturating_sub(leave_out);
+                let mut extents: Vec<_> = parts[..taken].iter().map(|part| part.extent).collect();
+                if replace && let Some(last) = extents.last_mut() {
+                    *last = extent(self.file().await);
+                }
+                let number = ArchiveNumber(self.number());
+                self.archives.push(number);
+                let content = match extents.as_slice() {
+                    [] => Content::Here,
+                    _ => Content::Extents(extents.clone()),
+                };
+                let one = if let [only] = extents.as_slice() { Some(only.tree_hash) } else { None };
+                Some(Entry::ArchiveCreated(ArchiveEntry {
+                    vault: row.vault,
+                    number,
+                    seal: seal(number.0),
+                    created,
+                    size: extents.iter().map(|extent| extent.size).sum(),
+                    tree_hash: one.unwrap_or(hash(number.0)),
+                    token: token_number.map(token),
+                    upload: Some(upload),
+                    content,
+                    ..small(1)
+                }))
+            }
+            Put::NoArchive { vault, archive } => {
+                let number = pick(&self.archives, archive)?;
+                let row = self.ledgers[0].archive(number).await.unwrap();
+                let vault = row.map(|row| row.vault).or_else(|| pick(&self.vaults, vault));
+                let vault = vault.unwrap_or(unknown);
+                Some(Entry::ArchiveDeleted { vault, number, deleted: created })
+            }
+            // A second put of the same token or upload, as a client repeats it: another number.
+            Put::Again(choice) => {
+                let (earlier, _) = self.log.get(choice.checked_rem(self.log.len())?)?.clone();
+                let Entry::ArchiveCreated(earlier) = earlier else { return None };
+                if earlier.token.is_none() && earlier.upload.is_none() {
+                    return None;
+                }
+                let number = ArchiveNumber(self.number());
+                self.archives.push(number);
+                Some(Entry::ArchiveCreated(ArchiveEntry { number, created, ..earlier }))
+            }
+        }
+    }
+
+    fn archive(&mut self, files: &[u64]) -> ArchiveEntry {
+        let number = self.number();
+        self.archives.push(ArchiveNumber(number));
+        if files.is_empty() { small(number) } else { filed(number, files) }
+    }
+
+    async fn told(&self, ledger: &dyn Ledger) -> Told {
+        let mut told = Told {
+            mark: ledger.mark().await.unwrap(),
+            highest: ledger.highest_number().await.unwrap(),
+            vaults: Vec::new(),
+            vault_pages: Vec::new(),
+            archives: Vec::new(),
+            lists: Vec::new(),
+            by_token: Vec::new(),
+            uploads: Vec::new(),
+            upload_lists: Vec::new(),
+            jobs: Vec::new(),
+            job_lists: Vec::new(),
+            due: numbers(ledger.due_jobs(at(self.seconds), 5).await.unwrap()),
+            next_due: ledger.next_due().await.unwrap().map(|due| due.unix_millis()),
+            staged: ledger.staged(None, usize::MAX).await.unwrap(),
+            stat: ledger.stat().await.unwrap(),
+        };
+        for owner in [1, 2] {
+            told.vault_pages
+                .extend(ledger.vaults(&account(owner), Some(&name("b")), 2).await.unwrap());
+        }
+        for vault in &self.vaults {
+            told.vaults.extend(ledger.vault_by_number(*vault).await.unwrap());
+            for writes in [1, 4, u64::MAX] {
+                let query = ArchiveQuery { writes, ..everything(*vault) };
+                let rows = ledger.archives(query).await.unwrap();
+                told.lists.push(rows.iter().map(|row| row.number.0).collect());
+            }
+            for n in 0..4 {
+                let row = ledger.archive_by_token(*vault, token(n)).await.unwrap();
+                told.by_token.push(row.map(|row| row.number));
+            }
+            told.upload_lists.push(ledger.uploads(*vault, None, 99).await.unwrap());
+            for completed in [None, Some(true), Some(false)] {
+                let status = completed.and_then(|ended| ended.then_some(JobStatus::Succeeded));
+                let filter = JobFilter { completed, status };
+                let rows = ledger.jobs(*vault, filter, None, 99).await.unwrap();
+                told.job_lists.push(numbers(rows));
+            }
+        }
+        for number in &self.archives {
+            if let Some(row) = ledger.archive(*number).await.unwrap() {
+                let extents = ledger.extents(*number).await.unwrap();
+                told.archives.push((row, extents.iter().map(|extent| extent.payload).collect()));
+            }
+        }
+        for number in &self.uploads {
+            let parts = ledger.parts(*number, 0, 99).await.unwrap();
+            if let Some(row) = ledger.upload(*number).await.unwrap() {
+                told.uploads.push((row, parts));
+            }
+        }
+        for number in &self.jobs {
+            told.jobs.extend(ledger.job(*number).await.unwrap());
+        }
+        told
+    }
+
+    /// Every file is in exactly one place: staged, a part, an archive's own, or a job's output.
+    fn check_files(&self, told: &Told) -> TestCaseResult {
+        let mut uses: BTreeMap<PayloadId, u32> = BTreeMap::new();
+        let parts = told.uploads.iter().flat_map(|(upload, parts)| {
+            let own = upload.state == crate::ledger::UploadState::InProgress;
+            parts.iter().filter(move |_| own).map(|part| part.extent.payload)
+        });
+        let of_archives = told.archives.iter().flat_map(|(_, files)| files.iter().copied());
+        let outputs =
+            told.jobs.iter().filter_map(|job| job.output.map(|output| output.extent.payload));
+        let staged = told.staged.iter().copied();
+        for id in parts.chain(of_archives).chain(outputs).chain(staged) {
+            *uses.entry(id).or_default() += 1;
+        }
+        for (id, count) in &uses {
+            prop_assert_eq!(*count, 1, "{} is in {} places", id, count);
+        }
+        for id in &self.files {
+            prop_assert!(uses.contains_key(id), "{id} is lost");
+        }
+        Ok(())
+    }
+
+    /// The log replayed into an empty ledger gives the same outcomes, vaults, archives and files.
+    async fn check_replay(&self, told: &Told) -> TestCaseResult {
+        let replayed = MemoryLedger::new();
+        let outcomes = replayed.apply(self.log.clone(), told.mark).await.unwrap();
+        prop_assert_eq!(&outcomes, &self.outcomes);
+        let again = self.told(&replayed).await;
+        let without_inventory = |rows: &[VaultRow]| -> Vec<_> {
+            rows.iter().map(|row| VaultRow { inventory: None, ..row.clone() }).collect()
+        };
+        prop_assert_eq!(without_inventory(&again.vaults), without_inventory(&told.vaults));
+        prop_assert_eq!(again.mark, told.mark);
+        // What was purged since is still there after a replay, and nothing else.
+        let mut found = again.archives.into_iter();
+        for archive in &told.archives {
+            let same = found.by_ref().find(|(row, _)| row.number == archive.0.number);
+            prop_assert_eq!(same.as_ref(), Some(archive));
+        }
+        let live = again.lists.iter().skip(2).step_by(3);
+        prop_assert!(live.eq(told.lists.iter().skip(2).step_by(3)));
+        Ok(())
+    }
+}
+
+fn text<T: std::fmt::Debug>(answer: Result<T, crate::StoreError>) -> Answer {
+    Answer::Text(format!("{:?}", answer.unwrap()))
+}
+
+fn numbers(rows: Vec<JobRow>) -> Vec<JobNumber> {
+    rows.into_iter().map(|row| row.number).collect()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn all_backends_tell_the_same_after_any_calls(steps in vec(steps(), 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        block_on(async {
+            let memory: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
+            let sqlite = Arc::new(SqliteLedger::open(&path, true).unwrap());
+            let mut driver = Driver::over(vec![memory, Arc::clone(&sqlite) as Arc<dyn Ledger>]);
+            for step in steps {
+                driver.step(step).await?;
+                let expected = driver.told(&*driver.ledgers[0]).await;
+                prop_assert_eq!(driver.told(&*sqlite).await, expected);
+            }
+            prop_assert_eq!(sqlite.integrity_check().await.unwrap(), Vec::<String>::new());
+            sqlite.close().await.unwrap();
+            let reopened = SqliteLedger::open(&path, false).unwrap();
+            let expected = driver.told(&*driver.ledgers[0]).await;
+            prop_assert_eq!(driver.told(&reopened).await, expected);
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_file_is_lost_or_in_two_places_and_the_log_tells_it_all_again(steps in vec(steps(), 1..80)) {
+        block_on(async {
+            let mut driver = Driver::over(vec![Arc::new(MemoryLedger::new())]);
+            for step in steps {
+                driver.step(step).await?;
+                let told = driver.told(&*driver.ledgers[0]).await;
+                driver.check_files(&told)?;
+            }
+            let told = driver.told(&*driver.ledgers[0]).await;
+            driver.check_replay(&told).await
+        })?;
+    }
+}
