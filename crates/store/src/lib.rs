@@ -13,6 +13,8 @@
 pub mod check;
 pub mod clock;
 mod committer;
+#[cfg(test)]
+mod crash_tests;
 mod durable;
 pub mod entry;
 pub mod error;

@@ -1,0 +1,136 @@
+//! A store in a temporary folder, and archives to put into it.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use icefield_protocol::{Timestamp, VaultName};
+use icefield_store::{
+    ArchiveEntry, Content, Entry, Extent, IdSeal, ManualClock, OpenOptions, Outcome, Store,
+    entry::{ArchiveNumber, VaultNumber},
+    ledger::{ArchiveQuery, ArchiveRow},
+};
+use icefield_treehash::{Hashed, Hasher, Roles};
+
+pub(crate) fn options() -> OpenOptions {
+    OpenOptions {
+        create: true,
+        lock_wait: Duration::ZERO,
+        clock: Arc::new(ManualClock::new(Timestamp::from_unix_millis(1_763_788_414_000))),
+        pack_bytes: 100_000,
+        ..OpenOptions::default()
+    }
+}
+
+pub(crate) async fn open(dir: &Path) -> Store {
+    Store::open(dir, options()).await.unwrap()
+}
+
+pub(crate) fn bytes(len: usize) -> Bytes {
+    (0..len).map(|index| (index % 241) as u8 ^ (index >> 20) as u8).collect()
+}
+
+pub(crate) fn hashed(bytes: &[u8]) -> Hashed {
+    let mut hasher = Hasher::new(Roles { linear: false });
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+pub(crate) async fn create_vault(store: &Store, name: &str) -> VaultNumber {
+    let vault = VaultNumber(store.next_number());
+    let entry = Entry::VaultCreated {
+        vault,
+        account: store.identity().account.clone(),
+        name: VaultName::parse(name).unwrap(),
+        created: store.clock().now(),
+    };
+    commit(store, entry, Bytes::new()).await;
+    vault
+}
+
+async fn commit(store: &Store, entry: Entry, body: Bytes) {
+    let (outcome, _) = store.commit(entry, body).await.unwrap();
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+}
+
+/// Stores an archive: in its record up to 100,000 bytes, in files of up to 2 MiB above.
+pub(crate) async fn put(
+    store: &Store,
+    vault: VaultNumber,
+    description: &str,
+    body: Bytes,
+) -> ArchiveNumber {
+    let number = ArchiveNumber(store.next_number());
+    let content = if body.len() <= 100_000 {
+        Content::Here
+    } else {
+        let mut extents = Vec::new();
+        for begin in (0..body.len()).step_by(2 << 20) {
+            extents
+                .push(put_file(store, body.slice(begin..body.len().min(begin + (2 << 20)))).await);
+        }
+        Content::Extents(extents)
+    };
+    let upload = match &content {
+        Content::Extents(extents) if extents.len() > 1 => Some(store.next_number()),
+        _ => None,
+    };
+    let entry = Entry::ArchiveCreated(ArchiveEntry {
+        vault,
+        number,
+        id: format!("ID-{number}").parse().unwrap(),
+        seal: IdSeal { key: 1, salt: [7; 16] },
+        description: Some(description.to_owned().try_into().unwrap()),
+        created: store.clock().now(),
+        size: body.len() as u64,
+        tree_hash: hashed(&body).tree,
+        token: None,
+        upload: upload.map(icefield_store::entry::UploadNumber),
+        content: content.clone(),
+    });
+    commit(store, entry, if content == Content::Here { body } else { Bytes::new() }).await;
+    number
+}
+
+pub(crate) async fn put_file(store: &Store, bytes: Bytes) -> Extent {
+    let payload = store.reserve().await.unwrap();
+    let mut writer = store.payload().create(payload).await.unwrap();
+    let Hashed { size, tree, leaves, .. } = hashed(&bytes);
+    writer.write(bytes).await.unwrap();
+    writer.finish(&leaves).await.unwrap();
+    Extent { payload, size, tree_hash: tree }
+}
+
+pub(crate) async fn delete(store: &Store, vault: VaultNumber, number: ArchiveNumber) {
+    let entry = Entry::ArchiveDeleted { vault, number, deleted: store.clock().now() };
+    commit(store, entry, Bytes::new()).await;
+}
+
+/// Two vaults, one with archives of all kinds, one of them deleted; a third vault was deleted, too.
+pub(crate) async fn fill(store: &Store) -> VaultNumber {
+    let vault = create_vault(store, "photos").await;
+    create_vault(store, "empty").await;
+    let gone = create_vault(store, "gone").await;
+    put(store, vault, "a letter", bytes(5_000)).await;
+    put(store, vault, "a long letter", bytes(100_000)).await;
+    put(store, vault, "a film", bytes(5_000_000)).await;
+    let deleted = put(store, vault, "a mistake", bytes(3_000_000)).await;
+    delete(store, vault, deleted).await;
+    put(store, vault, "nothing", bytes(0)).await;
+    let deleted = store.clock().now();
+    commit(store, Entry::VaultDeleted { vault: gone, writes: 0, deleted }, Bytes::new()).await;
+    vault
+}
+
+/// The archives of a vault now.
+pub(crate) async fn rows(store: &Store, vault: VaultNumber) -> Vec<ArchiveRow> {
+    let row = store.ledger().vault_by_number(vault).await.unwrap().unwrap();
+    let (writes, limit) = (row.writes, 1000);
+    let query = ArchiveQuery { vault, writes, after: None, start: None, end: None, limit };
+    store.ledger().archives(query).await.unwrap()
+}
+
+/// What a check says that is wrong.
+pub(crate) async fn problems(store: &Store) -> Vec<String> {
+    let report = icefield_store::check(store, &mut |_| {}).await.unwrap();
+    report.problems.iter().map(|problem| problem.damage.to_string()).collect()
+}
