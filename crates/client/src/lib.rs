@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod description;
 pub mod events;
+pub mod inventory;
 mod local;
 pub mod manifest;
 pub mod path;
@@ -19,9 +20,9 @@ pub mod remove;
 #[cfg(unix)]
 pub mod retrieval;
 pub mod target;
+pub mod transfer;
 #[cfg(unix)]
 pub mod verify;
-pub mod transfer;
 pub mod walk;
 
 pub use events::{Event, Events};

@@ -37,8 +37,7 @@ pub fn write<'a>(
 ) -> io::Result<()> {
     for entry in entries {
         let (path, path_base64) = split_bytes(entry.path.as_bytes());
-        let (link, link_base64) =
-            entry.link_target.as_deref().map(split_bytes).unwrap_or_default();
+        let (link, link_base64) = entry.link_target.as_deref().map(split_bytes).unwrap_or_default();
         let line = Line {
             path,
             path_base64,
@@ -76,7 +75,8 @@ pub fn read<E: From<io::Error>>(
             break;
         }
         if bytes.len() as u64 > MAX_LINE_BYTES {
-            let problem = format!("line {line} of the manifest is longer than {MAX_LINE_BYTES} bytes");
+            let problem =
+                format!("line {line} of the manifest is longer than {MAX_LINE_BYTES} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem).into());
         }
         if !bytes.trim_ascii().is_empty() {

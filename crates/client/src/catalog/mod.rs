@@ -16,6 +16,7 @@ mod entry;
 mod error;
 mod native;
 mod rates;
+mod refreshes;
 mod retrievals;
 mod run;
 mod schema;

@@ -90,39 +90,27 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<ClaimedRetrieval, CatalogError> {
         let mut living = Living::new(self);
-        let destination = native::to_bytes(destination);
-        let bytes = bytes(key.range);
-        let place = params![vault.0, key.archive.as_str(), bytes, destination];
+        self.write(|tx| claim(tx, &mut living, run, vault, (key, destination), now))
+    }
+
+    /// Claims many retrievals in one transaction, each as [`claim_retrieval`](Self::claim_retrieval) does.
+    ///
+    /// # Errors
+    ///
+    /// When the database or the lock files fail.
+    pub fn claim_retrievals(
+        &self,
+        run: &Run,
+        vault: VaultRef,
+        requests: &[(RetrievalKey, PathBuf)],
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedRetrieval>, CatalogError> {
+        let mut living = Living::new(self);
         self.write(|tx| {
-            let holder: Option<Option<String>> = tx
-                .prepare_cached(
-                    "SELECT run FROM retrieval
-                     WHERE vault = ? AND archive = ? AND bytes = ? AND destination = ?",
-                )?
-                .query_row(place, |row| row.get(0))
-                .optional()?;
-            if living.holds(holder.flatten().as_deref())? {
-                return Ok(ClaimedRetrieval::HeldElsewhere);
-            }
-            tx.prepare_cached(
-                "INSERT INTO retrieval (vault, archive, bytes, destination, run, begun)
-                 VALUES (?, ?, ?, ?, ?, ?)
-                 ON CONFLICT (vault, archive, bytes, destination) DO UPDATE SET run = excluded.run",
-            )?
-            .execute(params![
-                vault.0,
-                key.archive.as_str(),
-                bytes,
-                destination,
-                run.name(),
-                now.unix_millis()
-            ])?;
-            let mut select = tx.prepare_cached(&format!(
-                "{SELECT} WHERE vault = ? AND archive = ? AND bytes = ? AND destination = ?"
-            ))?;
-            let mut rows = select.query(place)?;
-            let row = rows.next()?.ok_or_else(|| CatalogError::damaged("a row has vanished"))?;
-            Ok(ClaimedRetrieval::Mine(retrieval(tx, row)?))
+            let claim_one = |(key, destination): &(RetrievalKey, PathBuf)| {
+                claim(tx, &mut living, run, vault, (key, destination), now)
+            };
+            requests.iter().map(claim_one).collect()
         })
     }
 
@@ -134,12 +122,25 @@ impl Catalog {
         tier: Tier,
         started: Timestamp,
     ) -> Result<(), CatalogError> {
+        self.set_jobs(&[(retrieval, job.clone())], tier, started)
+    }
+
+    /// Notes the jobs of many retrievals in one transaction.
+    pub fn set_jobs(
+        &self,
+        jobs: &[(i64, JobId)],
+        tier: Tier,
+        started: Timestamp,
+    ) -> Result<(), CatalogError> {
         self.write(|tx| {
-            tx.execute(
+            let mut insert = tx.prepare_cached(
                 "INSERT OR REPLACE INTO job (vault, archive, bytes, job, tier, started)
                  SELECT vault, archive, bytes, ?, ?, ? FROM retrieval WHERE id = ?",
-                params![job.as_str(), tier.as_str(), started.unix_millis(), retrieval],
             )?;
+            for (retrieval, job) in jobs {
+                let started = started.unix_millis();
+                insert.execute(params![job.as_str(), tier.as_str(), started, retrieval])?;
+            }
             Ok(())
         })
     }
@@ -227,6 +228,17 @@ impl Catalog {
         })
     }
 
+    /// Ends many retrievals in one transaction.
+    pub fn end_retrievals(&self, retrievals: &[i64]) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            let mut delete = tx.prepare_cached("DELETE FROM retrieval WHERE id = ?")?;
+            for retrieval in retrievals {
+                delete.execute([retrieval])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Returns the job last started for `key`, for any destination, and when.
     pub fn job_for(
         &self,
@@ -274,6 +286,48 @@ impl Catalog {
             Ok(pending)
         })
     }
+}
+
+fn claim(
+    tx: &Connection,
+    living: &mut Living,
+    run: &Run,
+    vault: VaultRef,
+    (key, destination): (&RetrievalKey, &Path),
+    now: Timestamp,
+) -> Result<ClaimedRetrieval, CatalogError> {
+    let destination = native::to_bytes(destination);
+    let bytes = bytes(key.range);
+    let place = params![vault.0, key.archive.as_str(), bytes, destination];
+    let holder: Option<Option<String>> = tx
+        .prepare_cached(
+            "SELECT run FROM retrieval
+             WHERE vault = ? AND archive = ? AND bytes = ? AND destination = ?",
+        )?
+        .query_row(place, |row| row.get(0))
+        .optional()?;
+    if living.holds(holder.flatten().as_deref())? {
+        return Ok(ClaimedRetrieval::HeldElsewhere);
+    }
+    tx.prepare_cached(
+        "INSERT INTO retrieval (vault, archive, bytes, destination, run, begun)
+         VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (vault, archive, bytes, destination) DO UPDATE SET run = excluded.run",
+    )?
+    .execute(params![
+        vault.0,
+        key.archive.as_str(),
+        bytes,
+        destination,
+        run.name(),
+        now.unix_millis()
+    ])?;
+    let mut select = tx.prepare_cached(&format!(
+        "{SELECT} WHERE vault = ? AND archive = ? AND bytes = ? AND destination = ?"
+    ))?;
+    let mut rows = select.query(place)?;
+    let row = rows.next()?.ok_or_else(|| CatalogError::damaged("a row has vanished"))?;
+    Ok(ClaimedRetrieval::Mine(retrieval(tx, row)?))
 }
 
 /// The range as the tables have it.

@@ -15,6 +15,7 @@ use super::CatalogError;
 
 /// `ICEC`: marks an SQLite file as a catalog.
 const APPLICATION_ID: i64 = 0x4943_4543;
+const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
 const MIGRATIONS: &[&str] = &[VERSION_1];
@@ -149,7 +150,7 @@ pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, CatalogError> 
     let guard = folder.join("open");
     let opening = File::create(&guard).and_then(|file| file.lock().map(|()| file));
     let opening = opening.map_err(|source| CatalogError::Io { path: guard, source })?;
-    let mut connection = open_writer(path)?;
+    let mut connection = open(path, WRITER)?;
     migrate(path, &mut connection)?;
     drop(opening);
     Ok(connection)
@@ -157,11 +158,16 @@ pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, CatalogError> 
 
 /// Opens another writing connection of a catalog that is up to date.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, CatalogError> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    let connection = open(path, WRITER)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> Result<(), CatalogError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -32_000)?;
-    Ok(connection)
+    Ok(())
 }
 
 /// Opens a connection that only reads.
@@ -202,6 +208,7 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), CatalogError>
         let known = i64::try_from(known).unwrap_or(i64::MAX);
         return Err(CatalogError::Newer { path: path.to_path_buf(), found, known });
     }
+    configure(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     if version < known {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -51,6 +51,23 @@ impl Catalog {
         })
     }
 
+    /// Lists every vault of every place: its number here, the place's identity, its name.
+    pub fn all_vaults(&self) -> Result<Vec<(VaultRef, String, VaultName)>, CatalogError> {
+        self.read(|connection| {
+            let mut select = connection
+                .prepare_cached("SELECT id, identity, name FROM vault ORDER BY identity, name")?;
+            let mut rows = select.query([])?;
+            let mut vaults = Vec::new();
+            while let Some(row) = rows.next()? {
+                let name =
+                    VaultName::parse(row.get_ref(2)?.as_str().map_err(CatalogError::damaged)?)
+                        .map_err(CatalogError::damaged)?;
+                vaults.push((VaultRef(row.get(0)?), row.get(1)?, name));
+            }
+            Ok(vaults)
+        })
+    }
+
     /// Forgets a vault with its entries and its journal.
     pub fn forget_vault(&self, vault: VaultRef) -> Result<(), CatalogError> {
         self.write(|tx| {

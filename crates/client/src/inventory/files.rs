@@ -1,0 +1,240 @@
+//! Inventory files of every known form, told apart by their beginning, read as entries.
+
+use std::{
+    cell::Cell,
+    io::{self, BufRead, Cursor, Read},
+    rc::Rc,
+};
+
+use csv::{ByteRecord, ReaderBuilder, StringRecord};
+use icefield_protocol::{ArchiveId, InventoryError, InventoryItem, Timestamp, read_csv, read_json};
+
+use super::{
+    Refusal,
+    columns::Columns,
+    listing::{self, Listed},
+    named::{Named, named},
+    text,
+};
+use crate::catalog::Entry;
+
+/// Longest row: paths have a few thousand bytes.
+const MAX_ROW_BYTES: usize = 1 << 20;
+/// Longest first line that is looked at to tell the form.
+const MAX_HEAD_BYTES: u64 = 64 << 10;
+
+/// The form of an inventory file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileForm {
+    /// `Write-GLCArchive | Export-Csv`: `FilePath,ArchiveId,Checksum` with absolute native paths.
+    PowerShell,
+    /// icefield's own CSV, as in the header of this module's parent.
+    Icefield,
+    /// icefield's `list` as one JSON array.
+    Json,
+    /// icefield's `list` as JSON lines.
+    JsonLines,
+    /// The service's inventory as JSON.
+    ServiceJson,
+    /// The service's inventory as CSV.
+    ServiceCsv,
+}
+
+/// One thing that a file tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileItem {
+    /// A version of a path. Size, times and hash may be unknown.
+    Entry(Entry),
+    /// The manifest archive of an upload run.
+    Manifest {
+        /// The archive.
+        archive: ArchiveId,
+        /// Its size in bytes.
+        size: u64,
+        /// When it was created.
+        created: Timestamp,
+    },
+    /// A row that is refused, or a name: then the archive follows under its ID.
+    Refused(Refusal),
+}
+
+/// Reading an inventory file failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError<E> {
+    /// The file could not be read.
+    #[error("cannot read the inventory file")]
+    Read(#[source] io::Error),
+    /// Its beginning is that of no known form.
+    #[error(
+        "this is no inventory file: expected CSV with the columns FilePath and ArchiveId, or the service's inventory as JSON or CSV"
+    )]
+    Unknown,
+    /// It is damaged or cut off.
+    #[error("the inventory file is damaged at {place}: {problem}")]
+    Malformed {
+        /// Where, such as `line 3` or `item 2`.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// The receiver of the items refused one.
+    #[error(transparent)]
+    Receiver(E),
+}
+
+impl<E> From<InventoryError<E>> for ReadError<E> {
+    fn from(error: InventoryError<E>) -> Self {
+        match error {
+            InventoryError::Read { source, .. } => Self::Read(source),
+            InventoryError::Malformed { place, problem } => Self::Malformed { place, problem },
+            InventoryError::Receiver { source, .. } => Self::Receiver(source),
+        }
+    }
+}
+
+/// Reads an inventory file of any form and hands its items to `each`, in the order of the file.
+///
+/// Absolute native paths in PowerShell's form become catalog paths without their root: `C:\astro\x.fit` is `astro/x.fit`,
+/// `\\nas\share\x.fit` is `x.fit`, `/Users/me/x.fit` is `Users/me/x.fit`. Items come before the end of the file has been
+/// seen. Memory does not depend on its length.
+///
+/// # Errors
+///
+/// When the file cannot be read, is no inventory or is damaged, and with what `each` returns. A row that cannot be used
+/// is no error but [`FileItem::Refused`].
+pub fn read<E>(
+    reader: impl Read,
+    each: &mut dyn FnMut(FileItem) -> Result<(), E>,
+) -> Result<FileForm, ReadError<E>> {
+    let mut reader = text::decoded(reader).map_err(ReadError::Read)?;
+    let (mut head, mut skipped) = (Vec::new(), 0_u64);
+    loop {
+        head.clear();
+        let length = reader.by_ref().take(MAX_HEAD_BYTES).read_until(b'\n', &mut head);
+        if length.map_err(ReadError::Read)? == 0 {
+            return Err(ReadError::Unknown);
+        }
+        // PowerShell 5.1 puts `#TYPE ...` before the names.
+        if !head.trim_ascii().is_empty() && !head.starts_with(b"#TYPE") {
+            break;
+        }
+        skipped += 1;
+    }
+    let whole = Cursor::new(head.clone()).chain(&mut reader);
+    match head.trim_ascii_start()[0] {
+        b'[' => listing::read_array(whole, each).map(|()| FileForm::Json),
+        b'{' if serde_json::from_slice::<Listed>(&head).is_ok() => {
+            listing::read_lines(whole, each).map(|()| FileForm::JsonLines)
+        }
+        b'{' => {
+            read_json(whole, &mut |item| service_item(item, each))?;
+            Ok(FileForm::ServiceJson)
+        }
+        _ => read_table(&head, skipped, whole, each),
+    }
+}
+
+fn read_table<E>(
+    head: &[u8],
+    skipped: u64,
+    whole: impl BufRead,
+    each: &mut dyn FnMut(FileItem) -> Result<(), E>,
+) -> Result<FileForm, ReadError<E>> {
+    // `Export-Csv -UseCulture` separates with the culture's list separator.
+    let separator = [b',', b';', b'\t'].into_iter().find(|byte| head.contains(byte));
+    let separator = separator.ok_or(ReadError::Unknown)?;
+    let mut builder = ReaderBuilder::new();
+    builder.has_headers(false).flexible(true).delimiter(separator);
+    let mut header = StringRecord::new();
+    let read = builder.from_reader(head).read_record(&mut header);
+    if !read.map_err(|_| ReadError::Unknown)? {
+        return Err(ReadError::Unknown);
+    }
+    if let Some(columns) = Columns::find(&header) {
+        let form = if columns.is_own() { FileForm::Icefield } else { FileForm::PowerShell };
+        read_rows(&mut builder, &columns, skipped, whole, each)?;
+        return Ok(form);
+    }
+    if header.get(0) == Some("ArchiveId") && header.get(4) == Some("SHA256TreeHash") {
+        read_csv(whole, &mut |item| service_item(item, each))?;
+        return Ok(FileForm::ServiceCsv);
+    }
+    Err(ReadError::Unknown)
+}
+
+fn read_rows<E>(
+    builder: &mut ReaderBuilder,
+    columns: &Columns,
+    skipped: u64,
+    whole: impl BufRead,
+    each: &mut dyn FnMut(FileItem) -> Result<(), E>,
+) -> Result<(), ReadError<E>> {
+    let since_row = Rc::new(Cell::new(0));
+    let metered = Metered { reader: whole, since_row: Rc::clone(&since_row) };
+    let mut rows = builder.has_headers(true).from_reader(metered);
+    let mut row = ByteRecord::new();
+    loop {
+        let line = rows.position().line() + skipped;
+        match rows.read_byte_record(&mut row) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
+            Err(error) => return Err(csv_error(error, line)),
+        }
+        since_row.set(0);
+        let line = row.position().map_or(line, |at| at.line() + skipped);
+        let item = match columns.entry(&row) {
+            Ok(entry) => FileItem::Entry(entry),
+            Err(why) => FileItem::Refused(Refusal { place: format!("line {line}"), why }),
+        };
+        each(item).map_err(ReadError::Receiver)?;
+    }
+}
+
+fn csv_error<E>(error: csv::Error, line: u64) -> ReadError<E> {
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::InvalidData => {
+            ReadError::Malformed { place: format!("line {line}"), problem: source.to_string() }
+        }
+        csv::ErrorKind::Io(source) => ReadError::Read(source),
+        other => {
+            ReadError::Malformed { place: format!("line {line}"), problem: format!("{other:?}") }
+        }
+    }
+}
+
+/// Ends a row that never ends, such as one with a quote that is not closed.
+struct Metered<R> {
+    reader: R,
+    since_row: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.since_row.set(self.since_row.get() + read);
+        if self.since_row.get() > MAX_ROW_BYTES {
+            let problem =
+                format!("the row is longer than {MAX_ROW_BYTES} bytes, is a quote missing?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        Ok(read)
+    }
+}
+
+fn service_item<E>(
+    item: InventoryItem,
+    each: &mut dyn FnMut(FileItem) -> Result<(), E>,
+) -> Result<(), E> {
+    let place = item.archive_id.to_string();
+    match named(item) {
+        Named::Manifest(archive, size, created) => {
+            each(FileItem::Manifest { archive, size, created })
+        }
+        Named::File { entry, refused, .. } => {
+            if let Some(why) = refused {
+                each(FileItem::Refused(Refusal { place, why }))?;
+            }
+            each(FileItem::Entry(entry))
+        }
+    }
+}

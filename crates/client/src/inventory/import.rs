@@ -1,0 +1,256 @@
+//! Inventory files into the catalog.
+
+use std::io::Read;
+
+use icefield_protocol::{ArchiveId, Timestamp, TreeHash};
+use rusqlite::{Transaction, params};
+
+use super::{FileForm, FileItem, ReadError, Refusal, Refusals, named::placeholder, read};
+use crate::{
+    catalog::{Catalog, CatalogError, Entry, VaultRef, archive_key, insert},
+    path::CatalogPath,
+};
+
+/// Rows per transaction: many enough to be quick, few enough that others may write in between.
+pub(super) const BATCH: usize = 2000;
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The form of the file.
+    pub form: FileForm,
+    /// Entries that were new, or whose archive had no name before.
+    pub added: u64,
+    /// Entries that the catalog had; what it did not know of them was filled in.
+    pub already_known: u64,
+    /// Rows that were left out.
+    pub refused: Refusals,
+}
+
+/// Takes an inventory file of any form into the catalog of a vault.
+///
+/// A row without size or dates leaves them unknown until a refresh. An archive that was known only by its ID gets its
+/// name. Rows are committed in batches: after an error those before it are kept, and a repeat finds them known.
+///
+/// # Errors
+///
+/// As [`read`]. Rows that cannot be used are in the report.
+pub fn import(
+    catalog: &Catalog,
+    vault: VaultRef,
+    reader: impl Read,
+    now: Timestamp,
+) -> Result<ImportReport, ReadError<CatalogError>> {
+    let mut report = ImportReport {
+        form: FileForm::Icefield,
+        added: 0,
+        already_known: 0,
+        refused: Refusals::default(),
+    };
+    let mut batch = Vec::with_capacity(BATCH);
+    report.form = read(reader, &mut |item| {
+        batch.push(item);
+        if batch.len() >= BATCH {
+            take_batch(catalog, vault, &mut batch, now, &mut report)?;
+        }
+        Ok(())
+    })?;
+    take_batch(catalog, vault, &mut batch, now, &mut report).map_err(ReadError::Receiver)?;
+    Ok(report)
+}
+
+fn take_batch(
+    catalog: &Catalog,
+    vault: VaultRef,
+    batch: &mut Vec<FileItem>,
+    now: Timestamp,
+    report: &mut ImportReport,
+) -> Result<(), CatalogError> {
+    catalog.write(|tx| {
+        for item in batch.drain(..) {
+            match item {
+                FileItem::Refused(refusal) => report.refused.add(refusal),
+                FileItem::Manifest { archive, size, created } => {
+                    note_manifest(tx, vault, &archive, size, created)?;
+                }
+                FileItem::Entry(entry) => match take(tx, vault, &entry, now)? {
+                    Taken::Added => report.added += 1,
+                    Taken::Known => report.already_known += 1,
+                    Taken::Refused(why) => {
+                        report.refused.add(Refusal { place: entry.path.to_string(), why });
+                    }
+                },
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Notes a manifest archive that is to be retrieved, unless it is known; an unknown size is filled in.
+pub(super) fn note_manifest(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    archive: &ArchiveId,
+    size: u64,
+    created: Timestamp,
+) -> Result<(), CatalogError> {
+    tx.prepare_cached(
+        "INSERT INTO manifest (vault, archive, size, created, applied) VALUES (?, ?, ?, ?, 0)
+         ON CONFLICT (vault, archive) DO UPDATE SET size = excluded.size WHERE size = 0",
+    )?
+    .execute(params![vault.0, archive.as_str(), size.cast_signed(), created.unix_millis()])?;
+    Ok(())
+}
+
+enum Taken {
+    Added,
+    Known,
+    Refused(String),
+}
+
+fn take(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    entry: &Entry,
+    now: Timestamp,
+) -> Result<Taken, CatalogError> {
+    let Some(archive) = &entry.archive else { return take_without_bytes(tx, vault, entry, now) };
+    let unnamed = placeholder(archive);
+    let mut other_name = None;
+    for known in known(tx, vault, archive)? {
+        if let Some(why) = known.differs(entry) {
+            return Ok(Taken::Refused(format!("archive {archive} is another one: {why}")));
+        }
+        if known.path == entry.path {
+            fill(tx, known.id, entry)?;
+            return Ok(Taken::Known);
+        }
+        other_name = Some(known);
+    }
+    match other_name {
+        // A file of the service's inventory cannot name the archive; the catalog can.
+        Some(known) if entry.path == unnamed => {
+            fill(tx, known.id, entry)?;
+            Ok(Taken::Known)
+        }
+        Some(known) if known.path == unnamed => {
+            fill(tx, known.id, entry)?;
+            tx.prepare_cached("UPDATE entry SET path = ? WHERE id = ?")?
+                .execute(params![entry.path.as_bytes(), known.id])?;
+            Ok(Taken::Added)
+        }
+        _ => {
+            insert(tx, vault, entry, now)?;
+            Ok(Taken::Added)
+        }
+    }
+}
+
+fn take_without_bytes(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    entry: &Entry,
+    now: Timestamp,
+) -> Result<Taken, CatalogError> {
+    let mut same = tx.prepare_cached(
+        "SELECT 1 FROM entry WHERE vault = ? AND path = ? AND archive IS NULL AND gone IS NULL
+            AND kind = ? AND link_target IS ? AND mtime_s IS ? AND mtime_ns IS ?",
+    )?;
+    let known = same.exists(params![
+        vault.0,
+        entry.path.as_bytes(),
+        entry.kind as i64,
+        entry.link_target,
+        entry.mtime.map(|mtime| mtime.seconds),
+        entry.mtime.map(|mtime| mtime.nanos),
+    ])?;
+    if known {
+        return Ok(Taken::Known);
+    }
+    insert(tx, vault, entry, now)?;
+    Ok(Taken::Added)
+}
+
+/// A row of an archive that the catalog has.
+pub(super) struct Known {
+    pub(super) id: i64,
+    pub(super) path: CatalogPath,
+    size: u64,
+    tree_hash: Option<TreeHash>,
+    /// Whether it is there and nothing but its description is left to be filled in.
+    complete: bool,
+    described: bool,
+}
+
+impl Known {
+    /// Whether `told` has something to fill in.
+    pub(super) fn lacks(&self, told: &Entry) -> bool {
+        !self.complete || (!self.described && told.description.is_some())
+    }
+
+    /// Tells how what is known differs from what is told of the same archive.
+    pub(super) fn differs(&self, told: &Entry) -> Option<String> {
+        match (self.tree_hash, told.tree_hash) {
+            (Some(known), Some(told)) if known != told => {
+                Some(format!("its tree hash is {known} in the catalog, here {told}"))
+            }
+            _ if self.size != 0 && told.size != 0 && self.size != told.size => {
+                Some(format!("its size is {} in the catalog, here {}", self.size, told.size))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Finds the rows of an archive, also of one that was gone.
+pub(super) fn known(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    archive: &ArchiveId,
+) -> Result<Vec<Known>, CatalogError> {
+    let mut select = tx.prepare_cached(
+        "SELECT id, path, size, tree_hash, size > 0 AND uploaded <> 0 AND tree_hash IS NOT NULL
+                AND gone IS NULL, description IS NOT NULL
+         FROM entry WHERE vault = ? AND archive_key = ? AND archive = ?",
+    )?;
+    let mut rows = select.query(params![vault.0, archive_key(archive), archive.as_str()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Known {
+            id: row.get(0)?,
+            path: CatalogPath::parse(row.get::<_, Vec<u8>>(1)?).map_err(CatalogError::damaged)?,
+            size: row.get::<_, i64>(2)?.cast_unsigned(),
+            tree_hash: row.get::<_, Option<[u8; 32]>>(3)?.map(TreeHash::from_bytes),
+            complete: row.get(4)?,
+            described: row.get(5)?,
+        });
+    }
+    Ok(found)
+}
+
+/// Fills in what a row lacks, and brings it back if it was gone.
+pub(super) fn fill(tx: &Transaction<'_>, id: i64, told: &Entry) -> Result<(), CatalogError> {
+    tx.prepare_cached(
+        "UPDATE entry SET
+            size = CASE size WHEN 0 THEN ? ELSE size END,
+            uploaded = CASE uploaded WHEN 0 THEN ? ELSE uploaded END,
+            mtime_ns = CASE WHEN mtime_s IS NULL THEN ? ELSE mtime_ns END,
+            mtime_s = coalesce(mtime_s, ?),
+            mode = coalesce(mode, ?),
+            tree_hash = coalesce(tree_hash, ?),
+            description = coalesce(description, ?),
+            gone = NULL
+         WHERE id = ?",
+    )?
+    .execute(params![
+        told.size.cast_signed(),
+        told.uploaded.unix_millis(),
+        told.mtime.map(|mtime| mtime.nanos),
+        told.mtime.map(|mtime| mtime.seconds),
+        told.mode,
+        told.tree_hash.as_ref().map(|hash| hash.as_bytes()),
+        told.description,
+        id,
+    ])?;
+    Ok(())
+}

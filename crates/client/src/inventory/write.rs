@@ -1,0 +1,181 @@
+//! The catalog as an inventory file, streaming.
+
+use std::io::{self, Write};
+
+use icefield_protocol::{
+    CsvInventoryWriter, Description, InventoryItem, JsonInventoryWriter, Timestamp, VaultArn,
+    VaultName,
+};
+
+use super::{
+    Refusal, Refusals,
+    columns::{COLUMNS, row},
+    listing::Listed,
+};
+use crate::{
+    catalog::{Catalog, CatalogError, Entry, EntryQuery, VaultRef},
+    description::{ArchiveNote, encode},
+};
+
+/// The form of a file to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExportForm {
+    /// icefield's own CSV.
+    Icefield,
+    /// One JSON array of listed archives.
+    Json,
+    /// A listed archive per line.
+    JsonLines,
+    /// The service's inventory as JSON: every archive, nothing without bytes.
+    ServiceJson {
+        /// The vault, as the service names it.
+        vault_arn: VaultArn,
+        /// The date of the inventory.
+        date: Timestamp,
+    },
+    /// The service's inventory as CSV: every archive, nothing without bytes.
+    ServiceCsv,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportReport {
+    /// Rows or items.
+    pub written: u64,
+    /// What the form cannot hold: in the service's forms archives whose size, date or tree hash is not known yet.
+    pub left_out: Refusals,
+}
+
+/// Writing an inventory file failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The file could not be written.
+    #[error("cannot write the inventory file")]
+    Write(#[from] io::Error),
+    /// The catalog could not be read.
+    #[error("cannot read the catalog")]
+    Catalog(#[from] CatalogError),
+}
+
+/// Writes what `query` selects of a vault, by path, to `out`, which should be buffered.
+///
+/// The forms of the service have every version, whatever `query` says; an archive whose description is not known gets
+/// the one that icefield would give it. Manifest archives are not written.
+///
+/// # Errors
+///
+/// When the catalog or `out` fails.
+pub fn write(
+    catalog: &Catalog,
+    vault: VaultRef,
+    name: &VaultName,
+    query: &EntryQuery,
+    form: &ExportForm,
+    out: impl Write,
+) -> Result<ExportReport, WriteError> {
+    match form {
+        ExportForm::Icefield => own(catalog, vault, name, query, out),
+        ExportForm::Json => json(catalog, vault, query, out, ["[\n", ",\n", "\n]\n"]),
+        ExportForm::JsonLines => json(catalog, vault, query, out, ["", "\n", "\n"]),
+        ExportForm::ServiceJson { vault_arn, date } => {
+            let mut writer = JsonInventoryWriter::new(out, vault_arn, *date)?;
+            let report = items(catalog, vault, query, &mut |item| writer.item(item))?;
+            writer.finish()?;
+            Ok(report)
+        }
+        ExportForm::ServiceCsv => {
+            let mut writer = CsvInventoryWriter::new(out)?;
+            let report = items(catalog, vault, query, &mut |item| writer.item(item))?;
+            writer.finish()?;
+            Ok(report)
+        }
+    }
+}
+
+fn own(
+    catalog: &Catalog,
+    vault: VaultRef,
+    name: &VaultName,
+    query: &EntryQuery,
+    out: impl Write,
+) -> Result<ExportReport, WriteError> {
+    let mut report = ExportReport::default();
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(COLUMNS).map_err(io::Error::from)?;
+    catalog.for_each(vault, query, &mut |entry| -> Result<(), WriteError> {
+        writer.write_record(row(&entry, name.as_str())).map_err(io::Error::from)?;
+        report.written += 1;
+        Ok(())
+    })?;
+    writer.flush()?;
+    Ok(report)
+}
+
+fn json(
+    catalog: &Catalog,
+    vault: VaultRef,
+    query: &EntryQuery,
+    mut out: impl Write,
+    [before, between, after]: [&str; 3],
+) -> Result<ExportReport, WriteError> {
+    let mut report = ExportReport::default();
+    out.write_all(before.as_bytes())?;
+    catalog.for_each(vault, query, &mut |entry| -> Result<(), WriteError> {
+        if report.written > 0 {
+            out.write_all(between.as_bytes())?;
+        }
+        serde_json::to_writer(&mut out, &Listed::from(&entry)).map_err(io::Error::from)?;
+        report.written += 1;
+        Ok(())
+    })?;
+    if report.written > 0 || !before.is_empty() {
+        out.write_all(after.as_bytes())?;
+    }
+    out.flush()?;
+    Ok(report)
+}
+
+fn items(
+    catalog: &Catalog,
+    vault: VaultRef,
+    query: &EntryQuery,
+    write: &mut dyn FnMut(&InventoryItem) -> io::Result<()>,
+) -> Result<ExportReport, WriteError> {
+    let mut report = ExportReport::default();
+    let every = EntryQuery { versions: true, ..*query };
+    catalog.for_each(vault, &every, &mut |entry| -> Result<(), WriteError> {
+        if entry.archive.is_none() {
+            return Ok(());
+        }
+        match item(&entry) {
+            Ok(item) => {
+                write(&item)?;
+                report.written += 1;
+            }
+            Err(why) => {
+                let why = why.to_owned();
+                report.left_out.add(Refusal { place: entry.path.to_string(), why });
+            }
+        }
+        Ok(())
+    })?;
+    Ok(report)
+}
+
+fn item(entry: &Entry) -> Result<InventoryItem, &'static str> {
+    const UNKNOWN: &str =
+        "its size, date or tree hash is not known; run `icefield inventory refresh` first";
+    let note = || ArchiveNote { path: entry.path.clone(), mtime: entry.mtime, mode: entry.mode };
+    let described = || encode(&note()).map(String::from);
+    let description = entry.description.clone().or_else(described).unwrap_or_default();
+    if Description::parse(&description).is_err() {
+        return Err("its description is not printable ASCII");
+    }
+    Ok(InventoryItem {
+        archive_id: entry.archive.clone().ok_or(UNKNOWN)?,
+        description,
+        created: entry.known_uploaded().ok_or(UNKNOWN)?,
+        size: entry.known_size().ok_or(UNKNOWN)?,
+        tree_hash: entry.tree_hash.ok_or(UNKNOWN)?,
+    })
+}
