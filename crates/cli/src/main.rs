@@ -1,1 +1,106 @@
-fn main() {}
+//! The one binary: `icefield upload`, `icefield retrieve`, and everything else a person does with vaults.
+//!
+//! Data flows `commands` > `client` (plan, transfer, catalog) > target. This crate owns what the libraries must not touch:
+//! arguments, environment, terminal, prompts and exit codes.
+
+mod args;
+mod commands;
+mod config;
+mod embedded;
+mod failure;
+mod output;
+mod progress;
+mod prompt;
+mod session;
+
+use std::{fs::File, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tracing_subscriber::{
+    Layer as _, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::{
+    args::{Cli, Global},
+    failure::{Exit, report},
+    session::Session,
+};
+
+/// Threads for blocking work: reading, writing, syncing.
+const BLOCKING_THREADS: usize = 64;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = begin_log(&cli.global).and_then(|()| run(cli));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => report(&error, &mut anstream::stderr()).into(),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let session = Session::new(cli.global)?;
+    let progress = Arc::clone(&session.progress);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .context("cannot start the runtime")?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = Box::pin(commands::run(cli.command, &session)) => ended,
+            () = interrupted() => Ok(Exit::Interrupted),
+        }
+    });
+    progress.finish();
+    if let Ok(Exit::Interrupted) = ended {
+        progress.say("interrupted: what was done is kept; run the same command again to go on");
+    }
+    // Blocking work that is under way (a file being read) must not hold up the end.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // No signal handler can be set: then the system's own ends the process.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Whoever read our output has gone (`icefield list | head`): no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Sends the log to `--log-file`, and with `-v` to standard error.
+fn begin_log(global: &Global) -> anyhow::Result<()> {
+    let level = match global.verbose {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let to_terminal = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time();
+    let to_file = match &global.log_file {
+        Some(path) => {
+            let file = File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .with_context(|| format!("cannot write the log file {}", path.display()))?;
+            Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Arc::new(file)))
+        }
+        None => None,
+    };
+    tracing_subscriber::registry()
+        .with(to_terminal.with_filter(level))
+        .with(to_file.map(|layer| layer.with_filter(LevelFilter::DEBUG)))
+        .init();
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! `icefield inventory refresh|show|export|import`.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use icefield_client::{
+    catalog::{Entry, EntryQuery},
+    inventory::{
+        ExportForm, FileForm, RefreshError, RefreshOptions, Refusals, import, refresh, write,
+    },
+};
+use serde::Serialize;
+
+use crate::{
+    args::VaultArg,
+    commands::list::EntryRecord,
+    failure::{Exit, Failure},
+    output::{Record, one, size, stdout_rows},
+    session::Session,
+};
+
+/// Bring catalog, vault and inventory files together
+#[derive(Debug, Subcommand)]
+pub(crate) enum Inventory {
+    /// Fetch the vault's own inventory and bring the catalog up to it: also refills an empty catalog
+    Refresh {
+        /// The vault, as VAULT or TARGET:VAULT
+        vault: VaultArg,
+        /// End with exit code 75 if the inventory is not ready yet
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Show every archive of the vault that the catalog knows, older versions included
+    Show {
+        /// The vault
+        vault: VaultArg,
+    },
+    /// Write the catalog of a vault to a file
+    Export(Export),
+    /// Take an inventory file into the catalog: icefield's own, PowerShell's Export-Csv, or the service's JSON or CSV
+    Import {
+        /// The vault
+        vault: VaultArg,
+        /// The file; `-` is standard input
+        file: PathBuf,
+    },
+}
+
+/// What to write where.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The vault
+    vault: VaultArg,
+    /// The file, replaced as a whole if it exists; `-` is standard output
+    file: PathBuf,
+    /// Form of the file
+    #[arg(long, value_enum, default_value_t = Form::Icefield)]
+    form: Form,
+    /// Only the newest version of every path
+    #[arg(long)]
+    newest: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// CSV with FilePath,ArchiveId,Checksum and everything else there is to know
+    Icefield,
+    /// One JSON array
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// As the service writes its inventory, JSON
+    ServiceJson,
+    /// As the service writes its inventory, CSV
+    ServiceCsv,
+}
+
+#[derive(Debug, Serialize)]
+struct RefreshRecord {
+    vault: String,
+    inventory_date: Option<String>,
+    archives: u64,
+    size: u64,
+    added: u64,
+    confirmed: u64,
+    gone: u64,
+    kept_fresh: u64,
+    foreign: u64,
+    refused: u64,
+    differing: u64,
+}
+
+impl Record for RefreshRecord {
+    const COLUMNS: &'static [&'static str] = &[
+        "vault",
+        "inventory_date",
+        "archives",
+        "size",
+        "added",
+        "confirmed",
+        "gone",
+        "kept_fresh",
+        "foreign",
+        "refused",
+        "differing",
+    ];
+    const HEADINGS: &'static [&'static str] = &[
+        "VAULT",
+        "INVENTORY",
+        "ARCHIVES",
+        "SIZE",
+        "NEW HERE",
+        "KNOWN HERE",
+        "GONE",
+        "TOO FRESH TO BE LISTED",
+        "OF OTHER PROGRAMS",
+        "REFUSED",
+        "DIFFERING",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.vault.clone(),
+            self.inventory_date.clone().unwrap_or_default(),
+            self.archives.to_string(),
+            size(self.size),
+            self.added.to_string(),
+            self.confirmed.to_string(),
+            self.gone.to_string(),
+            self.kept_fresh.to_string(),
+            self.foreign.to_string(),
+            self.refused.to_string(),
+            self.differing.to_string(),
+        ]
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ImportRecord {
+    vault: String,
+    form: &'static str,
+    added: u64,
+    already_known: u64,
+    refused: u64,
+}
+
+impl Record for ImportRecord {
+    const COLUMNS: &'static [&'static str] =
+        &["vault", "form", "added", "already_known", "refused"];
+    const HEADINGS: &'static [&'static str] = &["VAULT", "FORM", "NEW", "KNOWN", "REFUSED"];
+
+    fn cells(&self) -> Vec<String> {
+        let counts = [self.added, self.already_known, self.refused].map(|count| count.to_string());
+        [vec![self.vault.clone(), self.form.to_owned()], counts.to_vec()].concat()
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: Inventory, session: &Session) -> anyhow::Result<Exit> {
+    match command {
+        Inventory::Refresh { vault, no_wait } => bring_up(&vault, no_wait, session).await,
+        Inventory::Show { vault } => show(&vault, session).await,
+        Inventory::Export(command) => export(&command, session).await,
+        Inventory::Import { vault, file } => take_in(&vault, &file, session).await,
+    }
+}
+
+async fn bring_up(vault: &VaultArg, no_wait: bool, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(vault, false).await?;
+    open.require_vault().await?;
+    if session.global.dry_run {
+        session.progress.say(&format!("would fetch the inventory of the vault {}", open.name));
+        open.opened.close().await?;
+        return Ok(Exit::Done);
+    }
+    let clock = Arc::clone(&session.clock);
+    let options = RefreshOptions { no_wait, ..RefreshOptions::default() };
+    let events = session.events();
+    let refreshed = refresh(
+        &**open.target(),
+        &open.catalog,
+        &open.name,
+        &*events,
+        &move || clock.now(),
+        &options,
+    )
+    .await;
+    let report = match refreshed {
+        Ok(report) => report,
+        Err(error @ RefreshError::NotReady { .. }) => {
+            return Err(Failure::not_ready("the inventory is not ready yet").because(error).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    session.progress.finish();
+    say_refused(&report.refused, session);
+    say_refused(&report.differing, session);
+    one(
+        session.format(),
+        &RefreshRecord {
+            vault: open.name.to_string(),
+            inventory_date: report.date.map(|date| date.to_string()),
+            archives: report.archives,
+            size: report.bytes,
+            added: report.added,
+            confirmed: report.confirmed,
+            gone: report.gone,
+            kept_fresh: report.kept_fresh,
+            foreign: report.foreign,
+            refused: report.refused.total,
+            differing: report.differing.total,
+        },
+    )?;
+    open.opened.close().await?;
+    Ok(if report.refused.total + report.differing.total == 0 { Exit::Done } else { Exit::Some })
+}
+
+fn say_refused(refusals: &Refusals, session: &Session) {
+    for refusal in &refusals.first {
+        session.progress.say(&format!("warning: {}: {}", refusal.place, refusal.why));
+    }
+    let named = refusals.first.len() as u64;
+    if refusals.total > named {
+        session.progress.say(&format!("warning: and {} more", refusals.total - named));
+    }
+}
+
+async fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(vault, false).await?;
+    open.require_vault().await?;
+    let mut rows = stdout_rows(session.format());
+    let query = EntryQuery { versions: true, as_of: None };
+    open.catalog.for_each(open.known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
+        if entry.archive.is_some() {
+            rows.push(&EntryRecord::of(&entry))?;
+        }
+        Ok(())
+    })?;
+    rows.finish()?;
+    open.opened.close().await?;
+    Ok(Exit::Done)
+}
+
+async fn export(command: &Export, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(&command.vault, false).await?;
+    let vault = open.require_vault().await?;
+    let form = match command.form {
+        Form::Icefield => ExportForm::Icefield,
+        Form::Json => ExportForm::Json,
+        Form::Jsonl => ExportForm::JsonLines,
+        Form::ServiceJson => {
+            ExportForm::ServiceJson { vault_arn: vault.vault_arn, date: session.clock.now() }
+        }
+        Form::ServiceCsv => ExportForm::ServiceCsv,
+    };
+    let query = EntryQuery { versions: !command.newest, as_of: None };
+    let all =
+        |out: &mut dyn Write| write(&open.catalog, open.known, &open.name, &query, &form, out);
+    let report = if command.file == Path::new("-") {
+        let mut out = io::BufWriter::new(io::stdout());
+        let report = all(&mut out)?;
+        out.flush()?;
+        report
+    } else {
+        let unwritable = |error: io::Error| {
+            Failure::failed(format!("cannot write {}", command.file.display())).because(error)
+        };
+        let folder = command.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+            .map_err(unwritable)?;
+        let mut out = io::BufWriter::new(new);
+        let report = all(&mut out)?;
+        let new = out.into_inner().map_err(|error| unwritable(error.into_error()))?;
+        new.as_file().sync_all().map_err(unwritable)?;
+        new.persist(&command.file).map_err(|error| unwritable(error.error))?;
+        report
+    };
+    say_refused(&report.left_out, session);
+    session.progress.note(format!("wrote {} rows to {}", report.written, command.file.display()));
+    open.opened.close().await?;
+    Ok(if report.left_out.total == 0 { Exit::Done } else { Exit::Some })
+}
+
+async fn take_in(vault: &VaultArg, file: &Path, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(vault, false).await?;
+    open.require_vault().await?;
+    let now = session.clock.now();
+    if session.global.dry_run {
+        session.progress.say(&format!(
+            "would take {} into the catalog of the vault {}",
+            file.display(),
+            open.name
+        ));
+        open.opened.close().await?;
+        return Ok(Exit::Done);
+    }
+    let report = if file == Path::new("-") {
+        import(&open.catalog, open.known, io::stdin(), now)?
+    } else {
+        let reader = File::open(file).map_err(|error| {
+            Failure::failed(format!("cannot read {}", file.display())).because(error)
+        })?;
+        import(&open.catalog, open.known, reader, now)?
+    };
+    say_refused(&report.refused, session);
+    one(
+        session.format(),
+        &ImportRecord {
+            vault: open.name.to_string(),
+            form: match report.form {
+                FileForm::PowerShell => "powershell",
+                FileForm::Icefield => "icefield",
+                FileForm::Json => "json",
+                FileForm::JsonLines => "jsonl",
+                FileForm::ServiceJson => "service-json",
+                FileForm::ServiceCsv => "service-csv",
+            },
+            added: report.added,
+            already_known: report.already_known,
+            refused: report.refused.total,
+        },
+    )?;
+    open.opened.close().await?;
+    Ok(if report.refused.total == 0 { Exit::Done } else { Exit::Some })
+}

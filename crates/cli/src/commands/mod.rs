@@ -1,0 +1,38 @@
+//! The commands, one file each: a struct whose doc comments are the help, and a function that runs it.
+
+pub(crate) mod completions;
+pub(crate) mod delete;
+pub(crate) mod inventory;
+pub(crate) mod job;
+pub(crate) mod list;
+pub(crate) mod man;
+pub(crate) mod retrieve;
+pub(crate) mod status;
+pub(crate) mod store;
+pub(crate) mod target;
+pub(crate) mod upload;
+pub(crate) mod uploads;
+pub(crate) mod vault;
+pub(crate) mod verify;
+
+use crate::{args::Command, failure::Exit, session::Session};
+
+/// Runs the command.
+pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    match command {
+        Command::Upload(upload) => upload::run(upload, session).await,
+        Command::List(list) => list::run(list, session).await,
+        Command::Retrieve(retrieve) => retrieve::run(retrieve, session).await,
+        Command::Delete(delete) => delete::run(delete, session).await,
+        Command::Verify(verify) => verify::run(verify, session).await,
+        Command::Status(status) => status::run(status, session).await,
+        Command::Inventory(inventory) => inventory::run(inventory, session).await,
+        Command::Uploads(uploads) => uploads::run(uploads, session).await,
+        Command::Vault(vault) => vault::run(vault, session).await,
+        Command::Job(job) => job::run(job, session).await,
+        Command::Target(target) => target::run(target, session).await,
+        Command::Store(store) => store::run(store, session).await,
+        Command::Completions(completions) => completions::run(&completions),
+        Command::Man(man) => man::run(&man),
+    }
+}

@@ -1,0 +1,278 @@
+//! `icefield retrieve VAULT [PATTERN...]`.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use icefield_client::{
+    catalog::Entry,
+    inventory::{FileItem, read},
+    retrieval::{
+        Plan, RetrieveContext, RetrieveOptions, RetrieveReport, RetrievedFile, Status, plan,
+        retrieve, retrieve_to_writer,
+    },
+};
+use icefield_protocol::{ArchiveId, ByteRange, Tier, Timestamp};
+use serde::Serialize;
+
+use crate::{
+    args::VaultArg,
+    commands::{
+        job::{parse_tier, parse_time},
+        list::{no_match, path_base64, patterns},
+    },
+    failure::{Exit, Failure},
+    output::{Record, Rows, size, stdout_rows},
+    session::{Session, VaultSession},
+};
+
+/// Get files back, verified
+///
+/// Plans, starts the jobs (never twice), waits, downloads in parallel, verifies and puts every file in its place with its
+/// time and mode. Run the same command again after an interruption.
+#[derive(Debug, Args)]
+pub(crate) struct Retrieve {
+    /// The vault, as VAULT or TARGET:VAULT
+    vault: VaultArg,
+    /// Only paths that match one of these (see `icefield list --help`)
+    pattern: Vec<OsString>,
+    /// Put the files below this folder; `-` writes one file to standard output
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    to: PathBuf,
+    /// Retrieve this archive, also if the catalog does not know it
+    #[arg(long, allow_hyphen_values = true)]
+    archive_id: Vec<ArchiveId>,
+    /// Retrieve what this inventory file lists
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// As it was at this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    as_of: Option<Timestamp>,
+    /// How fast: expedited costs most, bulk least
+    #[arg(long, value_parser = parse_tier, default_value = "standard")]
+    tier: Tier,
+    /// Only these bytes of one file, the last one included
+    #[arg(long, value_name = "FIRST-LAST")]
+    range: Option<ByteRange>,
+    /// Go ahead without asking if it costs at most this much (an embedded store costs nothing)
+    #[arg(long, value_name = "USD", value_parser = parse_usd)]
+    max_cost: Option<f64>,
+    /// Start the jobs and end with exit code 75 until they are ready
+    #[arg(long)]
+    no_wait: bool,
+    /// Replace files that are there and different
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// A sum of money.
+fn parse_usd(text: &str) -> Result<f64, String> {
+    match text.trim_start_matches('$').parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(usd),
+        _ => Err("an amount is written 12.50".to_owned()),
+    }
+}
+
+/// A retrieved file.
+#[derive(Debug, Serialize)]
+struct FileRecord {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_base64: Option<String>,
+    archive_id: Option<String>,
+    job_id: Option<String>,
+    size: Option<u64>,
+    tree_hash: Option<String>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl FileRecord {
+    fn of(file: &RetrievedFile) -> Self {
+        Self {
+            path: file.path.to_lossy().into_owned(),
+            path_base64: path_base64(&file.path),
+            archive_id: file.archive.as_ref().map(ToString::to_string),
+            job_id: file.job.as_ref().map(ToString::to_string),
+            size: file.size,
+            tree_hash: file.tree_hash.map(|hash| hash.to_string()),
+            status: match file.status {
+                Status::Retrieved => "retrieved",
+                Status::Skipped => "skipped",
+                Status::Waiting => "waiting",
+                Status::Failed => "failed",
+            },
+            why: file.why.clone(),
+        }
+    }
+}
+
+impl Record for FileRecord {
+    const COLUMNS: &'static [&'static str] =
+        &["path", "path_base64", "archive_id", "job_id", "size", "tree_hash", "status", "why"];
+    const HEADINGS: &'static [&'static str] = &["PATH", "SIZE", "STATUS", "WHY"];
+
+    fn cells(&self) -> Vec<String> {
+        let bytes = self.size.map(size).unwrap_or_default();
+        vec![self.path.clone(), bytes, self.status.to_owned(), self.why.clone().unwrap_or_default()]
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(&command.vault, false).await?;
+    open.require_vault().await?;
+    let context = RetrieveContext {
+        target: Arc::clone(open.target()),
+        catalog: open.catalog.clone(),
+        vault: open.known,
+        vault_name: open.name.clone(),
+        hashing: session.hashing(),
+        events: session.events(),
+        clock: Arc::clone(&session.clock),
+    };
+    let options = RetrieveOptions {
+        patterns: patterns(&command.pattern)?,
+        archive_ids: command.archive_id.clone(),
+        from: command.from.as_deref().map(|path| inventory_entries(path, session)).transpose()?,
+        as_of: command.as_of,
+        tier: command.tier,
+        range: command.range,
+        overwrite: command.overwrite,
+        no_wait: command.no_wait,
+        ..RetrieveOptions::new(&command.to)
+    };
+    let plan = plan(&context, &options).await?;
+    if plan.is_empty() {
+        return Err(no_match(&open, &command.pattern)?.into());
+    }
+    if session.global.dry_run {
+        say_plan(&plan, &open, session);
+        open.opened.close().await?;
+        return Ok(Exit::Done);
+    }
+    let exit = if command.to == Path::new("-") {
+        to_stdout(&context, &options, plan).await?
+    } else {
+        to_folder(&context, &options, plan, session).await?
+    };
+    drop(context);
+    open.opened.close().await?;
+    Ok(exit)
+}
+
+/// Reads what an inventory file lists.
+fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<Vec<Entry>> {
+    let file = File::open(path).map_err(|error| {
+        Failure::failed(format!("cannot read {}", path.display())).because(error)
+    })?;
+    let mut entries = Vec::new();
+    let read = read(file, &mut |item| -> Result<(), std::convert::Infallible> {
+        match item {
+            FileItem::Entry(entry) => entries.push(entry),
+            FileItem::Manifest { .. } => {}
+            FileItem::Refused(refusal) => {
+                session.progress.say(&format!("warning: {}: {}", refusal.place, refusal.why));
+            }
+        }
+        Ok(())
+    });
+    let form = read.map_err(|error| {
+        Failure::failed(format!("cannot use {}", path.display())).because(error)
+    })?;
+    tracing::info!(?form, entries = entries.len(), "read {}", path.display());
+    Ok(entries)
+}
+
+fn say_plan(plan: &Plan, open: &VaultSession, session: &Session) {
+    let files = plan.files.len();
+    session.progress.say(&format!(
+        "would retrieve {files} files ({}) from {}, make {} empty files and links and {} folders, and skip {} that are there; this costs nothing",
+        size(plan.bytes()),
+        open.target().describe(),
+        plan.made.len(),
+        plan.folders.len(),
+        plan.skipped.len(),
+    ));
+    for (entry, why) in &plan.refused {
+        session.progress.say(&format!("would refuse {}: {why}", entry.path));
+    }
+}
+
+async fn to_stdout(
+    context: &RetrieveContext,
+    options: &RetrieveOptions,
+    plan: Plan,
+) -> anyhow::Result<Exit> {
+    let wanted = plan.files.len() + plan.made.len();
+    if wanted != 1 {
+        return Err(Failure::usage(format!(
+            "{wanted} files match, and only one can go to standard output"
+        ))
+        .hint("name one file, or a folder with --to")
+        .into());
+    }
+    let file = retrieve_to_writer(context, options, plan, Box::new(io::stdout())).await?;
+    Ok(if file.status == Status::Waiting { Exit::NotReady } else { Exit::Done })
+}
+
+async fn to_folder(
+    context: &RetrieveContext,
+    options: &RetrieveOptions,
+    plan: Plan,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    let mut rows = stdout_rows(session.format());
+    let mut unwritten = None;
+    let report = retrieve(context, options, plan, &mut |file| {
+        if unwritten.is_none() {
+            unwritten = push(&mut rows, &file, session).err();
+        }
+    })
+    .await?;
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
+    session.progress.finish();
+    rows.finish()?;
+    say_report(&report, session);
+    Ok(match (report.failed.is_empty(), report.waiting) {
+        (false, _) => Exit::Some,
+        (true, 0) => Exit::Done,
+        (true, _) => Exit::NotReady,
+    })
+}
+
+/// On a table for people only what needs their attention is shown; scripts get every file.
+fn push(
+    rows: &mut Rows<impl io::Write>,
+    file: &RetrievedFile,
+    session: &Session,
+) -> io::Result<()> {
+    if let (Status::Failed, Some(why)) = (file.status, &file.why) {
+        session
+            .progress
+            .say(&format!("error: {}: {why}", crate::output::printable(&file.path.to_lossy())));
+    }
+    rows.push(&FileRecord::of(file))
+}
+
+fn say_report(report: &RetrieveReport, session: &Session) {
+    let mut said = format!("retrieved {} files ({})", report.retrieved, size(report.bytes));
+    for (count, what) in [
+        (report.skipped, "were there already"),
+        (report.waiting, "are not ready yet: run the same command again later"),
+        (report.failed.len() as u64, "failed"),
+    ] {
+        if count > 0 {
+            said.push_str(&format!(", {count} {what}"));
+        }
+    }
+    session.progress.note(said);
+}

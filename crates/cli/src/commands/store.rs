@@ -1,0 +1,227 @@
+//! `icefield store check|rebuild|stat`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+use icefield_store::{OpenOptions, Store as OpenStore};
+use serde::Serialize;
+
+use crate::{
+    failure::Exit,
+    output::{Record, one, size, stdout_rows},
+    session::Session,
+};
+
+/// Look after a store on this machine
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Read and verify every byte: finds every flipped bit, every missing and every extra file
+    Check(Data),
+    /// Make the ledger again from the payload side, after it was lost or damaged
+    Rebuild(Data),
+    /// Show what the store holds and how much room it takes
+    Stat(Data),
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    /// The store's folder (default: the embedded store)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProblemRecord {
+    place: String,
+    mib: Option<u64>,
+    problem: String,
+    archive_id: Option<String>,
+    description: Option<String>,
+}
+
+impl Record for ProblemRecord {
+    const COLUMNS: &'static [&'static str] =
+        &["place", "mib", "problem", "archive_id", "description"];
+    const HEADINGS: &'static [&'static str] = &["PLACE", "MIB", "PROBLEM", "DESCRIPTION"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.place.clone(),
+            self.mib.map(|mib| mib.to_string()).unwrap_or_default(),
+            self.problem.clone(),
+            self.description.clone().or_else(|| self.archive_id.clone()).unwrap_or_default(),
+        ]
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct StatRecord {
+    path: String,
+    store_id: String,
+    account: String,
+    created: String,
+    vaults: u64,
+    archives: u64,
+    size: u64,
+    uploads: u64,
+    jobs: u64,
+    pack_bytes: u64,
+    file_bytes: u64,
+    dead_bytes: u64,
+}
+
+impl Record for StatRecord {
+    const COLUMNS: &'static [&'static str] = &[
+        "path",
+        "store_id",
+        "account",
+        "created",
+        "vaults",
+        "archives",
+        "size",
+        "uploads",
+        "jobs",
+        "pack_bytes",
+        "file_bytes",
+        "dead_bytes",
+    ];
+    const HEADINGS: &'static [&'static str] = &[
+        "STORE",
+        "ID",
+        "ACCOUNT",
+        "CREATED",
+        "VAULTS",
+        "ARCHIVES",
+        "SIZE",
+        "UPLOADS",
+        "JOBS",
+        "IN PACKS",
+        "IN FILES",
+        "DEAD IN PACKS",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.path.clone(),
+            self.store_id.clone(),
+            self.account.clone(),
+            self.created.clone(),
+            self.vaults.to_string(),
+            self.archives.to_string(),
+            size(self.size),
+            self.uploads.to_string(),
+            self.jobs.to_string(),
+            size(self.pack_bytes),
+            size(self.file_bytes),
+            size(self.dead_bytes),
+        ]
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: Store, session: &Session) -> anyhow::Result<Exit> {
+    match command {
+        Store::Check(data) => check(&data, session).await,
+        Store::Rebuild(data) => rebuild(&data, session).await,
+        Store::Stat(data) => stat(&data, session).await,
+    }
+}
+
+fn options(session: &Session) -> OpenOptions {
+    OpenOptions {
+        lock_wait: session.global.lock_wait,
+        clock: Arc::clone(&session.clock),
+        ..OpenOptions::default()
+    }
+}
+
+async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
+    let path = session.store_path(data.data.as_ref())?;
+    let store = OpenStore::open(&path, options(session)).await?;
+    let report = icefield_store::check::check(&store, &mut |_| {}).await?;
+    session.progress.finish();
+    let mut rows = stdout_rows(session.format());
+    for problem in &report.problems {
+        let hit = problem.archive.as_ref();
+        rows.push(&ProblemRecord {
+            place: problem.damage.place.clone(),
+            mib: problem.damage.leaf,
+            problem: problem.damage.what.clone(),
+            archive_id: hit.map(|archive| archive.id.to_string()),
+            description: hit
+                .and_then(|archive| archive.description.as_ref())
+                .map(ToString::to_string),
+        })?;
+    }
+    rows.finish()?;
+    store.close().await;
+    let problems = report.problems.len() as u64 + report.more_problems;
+    let checked = report.checked;
+    session.progress.note(format!(
+        "read {} in {} payload files and the records of {} archives: {}",
+        size(checked.bytes),
+        checked.files,
+        checked.archives,
+        match problems {
+            0 => "everything is as it was stored".to_owned(),
+            count => format!("{count} problems"),
+        }
+    ));
+    Ok(if problems == 0 { Exit::Done } else { Exit::Some })
+}
+
+async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
+    let path = session.store_path(data.data.as_ref())?;
+    if session.global.dry_run {
+        session
+            .progress
+            .say(&format!("would make the ledger of {} again from its packs", path.display()));
+        return Ok(Exit::Done);
+    }
+    let report = icefield_store::rebuild::rebuild(&path, options(session), &mut |_| {}).await?;
+    session.progress.finish();
+    for damage in &report.damage {
+        session.progress.say(&format!("error: {damage}"));
+    }
+    let old = report.old_ledger.as_ref();
+    let kept =
+        old.map(|old| format!("; the old ledger is kept as {}", old.display())).unwrap_or_default();
+    session.progress.note(format!(
+        "read {} records: {} vaults, {} archives ({}){kept}",
+        report.records,
+        report.vaults,
+        report.archives,
+        size(report.bytes)
+    ));
+    if report.damage.is_empty() {
+        return Ok(Exit::Done);
+    }
+    session.progress.say("hint: `icefield store check` names every archive that is hit");
+    Ok(Exit::Some)
+}
+
+async fn stat(data: &Data, session: &Session) -> anyhow::Result<Exit> {
+    let path = session.store_path(data.data.as_ref())?;
+    let store = OpenStore::open(&path, options(session)).await?;
+    let stat = store.stat().await?;
+    one(
+        session.format(),
+        &StatRecord {
+            path: path.display().to_string(),
+            store_id: stat.identity.store_id.to_string(),
+            account: stat.identity.account.to_string(),
+            created: stat.identity.created.to_string(),
+            vaults: stat.ledger.vaults,
+            archives: stat.ledger.archives,
+            size: stat.ledger.bytes,
+            uploads: stat.ledger.uploads,
+            jobs: stat.ledger.jobs,
+            pack_bytes: stat.pack_bytes,
+            file_bytes: stat.file_bytes,
+            dead_bytes: stat.ledger.dead_bytes,
+        },
+    )?;
+    store.close().await;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,190 @@
+//! `icefield uploads list|parts|abort`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use icefield_protocol::{UploadDescription, UploadId};
+use serde::Serialize;
+
+use crate::{
+    args::VaultArg,
+    failure::{Exit, Failure},
+    output::{Record, size, stdout_rows},
+    prompt::confirm,
+    session::{Session, VaultSession},
+};
+
+/// See and clean up incomplete multipart uploads
+#[derive(Debug, Subcommand)]
+pub(crate) enum Uploads {
+    /// List incomplete multipart uploads
+    #[command(visible_alias = "ls")]
+    List {
+        /// The vault
+        vault: VaultArg,
+    },
+    /// List the parts of one upload that have arrived
+    Parts {
+        /// The vault
+        vault: VaultArg,
+        /// The upload's ID
+        #[arg(allow_hyphen_values = true)]
+        upload_id: UploadId,
+    },
+    /// Abort incomplete uploads: what they have sent so far is discarded
+    Abort(Abort),
+}
+
+/// Which uploads to abort.
+#[derive(Debug, Args)]
+pub(crate) struct Abort {
+    /// The vault
+    vault: VaultArg,
+    /// The uploads' IDs
+    #[arg(allow_hyphen_values = true, required_unless_present_any = ["older_than", "all"], conflicts_with_all = ["older_than", "all"])]
+    upload_id: Vec<UploadId>,
+    /// Abort those begun longer ago than this, for example 1d
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    older_than: Option<Duration>,
+    /// Abort all of them
+    #[arg(long, conflicts_with = "older_than")]
+    all: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct UploadRecord {
+    upload_id: String,
+    part_size: u64,
+    created: String,
+    description: Option<String>,
+}
+
+impl Record for UploadRecord {
+    const COLUMNS: &'static [&'static str] = &["upload_id", "part_size", "created", "description"];
+    const HEADINGS: &'static [&'static str] = &["UPLOAD", "PART SIZE", "CREATED", "DESCRIPTION"];
+
+    fn cells(&self) -> Vec<String> {
+        let description = self.description.clone().unwrap_or_default();
+        vec![self.upload_id.clone(), size(self.part_size), self.created.clone(), description]
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct PartRecord {
+    range: String,
+    size: u64,
+    tree_hash: String,
+}
+
+impl Record for PartRecord {
+    const COLUMNS: &'static [&'static str] = &["range", "size", "tree_hash"];
+    const HEADINGS: &'static [&'static str] = &["RANGE", "SIZE", "TREE HASH"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.range.clone(), size(self.size), self.tree_hash.clone()]
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: Uploads, session: &Session) -> anyhow::Result<Exit> {
+    match command {
+        Uploads::List { vault } => list(&vault, session).await,
+        Uploads::Parts { vault, upload_id } => parts(&vault, &upload_id, session).await,
+        Uploads::Abort(command) => abort(command, session).await,
+    }
+}
+
+async fn all_uploads(open: &VaultSession) -> anyhow::Result<Vec<UploadDescription>> {
+    let mut uploads = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = open.target().list_uploads(&open.name, marker.as_deref()).await?;
+        uploads.extend(page.items);
+        marker = page.marker;
+        if marker.is_none() {
+            return Ok(uploads);
+        }
+    }
+}
+
+async fn list(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(vault, false).await?;
+    open.require_vault().await?;
+    let mut rows = stdout_rows(session.format());
+    for upload in all_uploads(&open).await? {
+        rows.push(&UploadRecord {
+            upload_id: upload.upload_id.to_string(),
+            part_size: upload.part_size.bytes(),
+            created: upload.creation_date.to_string(),
+            description: upload.description.map(|description| description.to_string()),
+        })?;
+    }
+    rows.finish()?;
+    open.opened.close().await?;
+    Ok(Exit::Done)
+}
+
+async fn parts(vault: &VaultArg, upload: &UploadId, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(vault, false).await?;
+    open.require_vault().await?;
+    let mut rows = stdout_rows(session.format());
+    let mut marker = None;
+    loop {
+        let page = open.target().list_parts(&open.name, upload, marker.as_deref()).await?;
+        for part in &page.items {
+            rows.push(&PartRecord {
+                range: part.range.to_string(),
+                size: part.range.len(),
+                tree_hash: part.tree_hash.to_string(),
+            })?;
+        }
+        marker = page.marker;
+        if marker.is_none() {
+            break;
+        }
+    }
+    rows.finish()?;
+    open.opened.close().await?;
+    Ok(Exit::Done)
+}
+
+async fn abort(command: Abort, session: &Session) -> anyhow::Result<Exit> {
+    let open = session.vault(&command.vault, false).await?;
+    open.require_vault().await?;
+    let mut chosen = command.upload_id;
+    if chosen.is_empty() {
+        let now = session.clock.now();
+        let least = command.older_than.unwrap_or_default();
+        let old = |upload: &UploadDescription| now.saturating_since(upload.creation_date) >= least;
+        chosen = all_uploads(&open)
+            .await?
+            .into_iter()
+            .filter(old)
+            .map(|upload| upload.upload_id)
+            .collect();
+    }
+    if chosen.is_empty() {
+        session.progress.note("no upload to abort");
+    } else if session.global.dry_run {
+        session.progress.say(&format!(
+            "would abort {} uploads in the vault {}",
+            chosen.len(),
+            open.name
+        ));
+    } else {
+        let what = format!(
+            "discard what {} incomplete uploads to the vault {} have sent",
+            chosen.len(),
+            open.name
+        );
+        confirm(&session.global, &what)?;
+        for upload in &chosen {
+            open.target().abort_upload(&open.name, upload).await.map_err(|error| {
+                Failure::failed(format!("the upload {upload} was not aborted")).because(error)
+            })?;
+        }
+        session.progress.note(format!("aborted {} uploads", chosen.len()));
+    }
+    open.opened.close().await?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,215 @@
+//! Configuration: flags over environment over file over defaults, read once, here.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::{args::Global, failure::Failure};
+
+/// The name of the target that exists without configuration.
+pub(crate) const EMBEDDED: &str = "embedded";
+/// The name of Amazon Glacier, which exists without configuration too.
+pub(crate) const AWS: &str = "aws";
+
+/// The settings of one run.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The configuration file (it need not exist).
+    pub(crate) file: PathBuf,
+    default_target: String,
+    targets: BTreeMap<String, TargetConfig>,
+    /// Where the catalog is.
+    pub(crate) catalog: PathBuf,
+    /// Where the embedded store is when no target says otherwise.
+    pub(crate) store: PathBuf,
+}
+
+/// A configured target.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum TargetConfig {
+    /// A store on this machine.
+    Embedded {
+        /// Its folder; the default store's if absent.
+        path: Option<PathBuf>,
+    },
+    /// Amazon Glacier or any server that speaks its API.
+    VaultApi {
+        /// Region.
+        region: Option<String>,
+        /// Credentials profile.
+        profile: Option<String>,
+        /// Endpoint, for servers that are not Amazon's.
+        endpoint: Option<String>,
+    },
+    /// S3 Glacier classes.
+    S3 {
+        /// Bucket.
+        bucket: String,
+        /// Prefix of the keys.
+        prefix: Option<String>,
+        /// Storage class.
+        storage_class: Option<String>,
+        /// Region.
+        region: Option<String>,
+        /// Credentials profile.
+        profile: Option<String>,
+        /// Endpoint, for servers that are not Amazon's.
+        endpoint: Option<String>,
+    },
+}
+
+impl TargetConfig {
+    /// The kind, as written in the configuration.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Embedded { .. } => "embedded",
+            Self::VaultApi { .. } => "vault-api",
+            Self::S3 { .. } => "s3",
+        }
+    }
+
+    /// Where it is, in a few words.
+    pub(crate) fn place(&self, default_store: &Path) -> String {
+        let at = |region: &Option<String>, endpoint: &Option<String>| match (region, endpoint) {
+            (_, Some(endpoint)) => endpoint.clone(),
+            (Some(region), None) => region.clone(),
+            (None, None) => "region of the environment".to_owned(),
+        };
+        match self {
+            Self::Embedded { path } => {
+                path.as_deref().unwrap_or(default_store).display().to_string()
+            }
+            Self::VaultApi { region, endpoint, .. } => at(region, endpoint),
+            Self::S3 { bucket, prefix, region, endpoint, .. } => {
+                format!(
+                    "s3://{bucket}/{} ({})",
+                    prefix.as_deref().unwrap_or(""),
+                    at(region, endpoint)
+                )
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    default_target: Option<String>,
+    #[serde(default)]
+    target: BTreeMap<String, TargetConfig>,
+}
+
+impl Config {
+    /// Reads environment and file.
+    pub(crate) fn load(global: &Global) -> anyhow::Result<Self> {
+        let folders = directories::BaseDirs::new();
+        let data = || match &folders {
+            Some(folders) => Ok(folders.data_dir().join("icefield")),
+            None => Err(Failure::usage("there is no home folder to keep data in")
+                .hint("set HOME, or ICEFIELD_STORE and ICEFIELD_CATALOG")),
+        };
+        let path = |variable| variable_path(variable);
+        let file = match (&global.config, &folders) {
+            (Some(file), _) => file.clone(),
+            (None, Some(folders)) => folders.config_dir().join("icefield/config.toml"),
+            (None, None) => PathBuf::from("icefield.toml"),
+        };
+        let read = read_file(&file, global.config.is_some())?;
+        let default_target = variable("ICEFIELD_TARGET")
+            .or(read.default_target)
+            .unwrap_or_else(|| EMBEDDED.to_owned());
+        Ok(Self {
+            file,
+            default_target,
+            targets: read.target,
+            catalog: path("ICEFIELD_CATALOG")
+                .map_or_else(|| data().map(|data| data.join("catalog.db")), Ok)?,
+            store: path("ICEFIELD_STORE")
+                .map_or_else(|| data().map(|data| data.join("store")), Ok)?,
+        })
+    }
+
+    /// The target's name: the word before the vault, else `--target`, else the default.
+    pub(crate) fn target_name(
+        &self,
+        global: &Global,
+        word: Option<&str>,
+    ) -> Result<String, Failure> {
+        match (word, &global.target) {
+            (Some(word), Some(option)) if word != option => Err(Failure::usage(format!(
+                "two targets are named: `{word}:` and `--target {option}`"
+            ))
+            .hint("leave one of them out")),
+            (Some(name), _) => Ok(name.to_owned()),
+            (None, Some(name)) => Ok(name.clone()),
+            (None, None) => Ok(self.default_target.clone()),
+        }
+    }
+
+    /// What a target's name stands for.
+    pub(crate) fn target(&self, name: &str) -> Result<TargetConfig, Failure> {
+        match (self.targets.get(name), name) {
+            (Some(target), _) => Ok(target.clone()),
+            (None, EMBEDDED) => Ok(TargetConfig::Embedded { path: None }),
+            (None, AWS) => {
+                Ok(TargetConfig::VaultApi { region: None, profile: None, endpoint: None })
+            }
+            (None, _) => {
+                let known: Vec<_> = self.targets().into_iter().map(|(name, _)| name).collect();
+                Err(Failure::usage(format!("there is no target named `{name}`")).hint(format!(
+                    "known targets: {}; `icefield target add` makes one",
+                    known.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// All targets by name, the two that need no configuration included.
+    pub(crate) fn targets(&self) -> BTreeMap<String, TargetConfig> {
+        let mut all = self.targets.clone();
+        all.entry(EMBEDDED.to_owned()).or_insert(TargetConfig::Embedded { path: None });
+        all.entry(AWS.to_owned()).or_insert(TargetConfig::VaultApi {
+            region: None,
+            profile: None,
+            endpoint: None,
+        });
+        all
+    }
+
+    /// The name of the target that is used when none is named.
+    pub(crate) fn default_target(&self) -> &str {
+        &self.default_target
+    }
+}
+
+fn read_file(file: &Path, must_exist: bool) -> anyhow::Result<File> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => toml::from_str(&text).map_err(|error| {
+            Failure::usage(format!("{} is not a valid configuration", file.display()))
+                .because(error)
+                .into()
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+            Ok(File::default())
+        }
+        Err(error) => {
+            Err(error).with_context(|| Failure::usage(format!("cannot read {}", file.display())))
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one module that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one module that reads the environment")]
+fn variable_path(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

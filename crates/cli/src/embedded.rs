@@ -1,0 +1,252 @@
+//! The embedded target: the engine in this process. No HTTP, no signature, no second hash: the engine's leaves are the
+//! upload's tree hash, and what it reads has been verified against them.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
+use icefield_client::target::{Archived, Body, Output, Target, TargetError};
+use icefield_engine::{Engine, EngineError, JobListFilter, NewArchive, RequestedRange, Settings};
+use icefield_protocol::{
+    AccountId, ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest,
+    Page, PartDescription, PartSize, UploadDescription, UploadId, UploadToken, VaultDescription,
+    VaultName,
+};
+use icefield_store::{Clock, OpenOptions, Store, StoreError};
+use icefield_treehash::TreeHash;
+
+/// A store on this machine, used as its first account.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    engine: Engine,
+    account: AccountId,
+    identity: String,
+    path: PathBuf,
+}
+
+impl Embedded {
+    /// Opens the store in `path`, or makes it when `create` is true.
+    pub(crate) async fn open(
+        path: PathBuf,
+        create: bool,
+        lock_wait: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let options = OpenOptions { create, lock_wait, clock, ..OpenOptions::default() };
+        let store = Store::open(&path, options).await?;
+        let identity = format!("store:{}", store.identity().store_id);
+        let engine = Engine::open(store, Settings::embedded()).await?;
+        let account = engine.account().clone();
+        Ok(Self { engine, account, identity, path })
+    }
+
+    /// Leaves the store clean and gives it free.
+    pub(crate) async fn close(&self) -> anyhow::Result<()> {
+        self.engine.housekeeping().await?;
+        self.engine.store().clone().close().await;
+        Ok(())
+    }
+}
+
+/// What the engine's refusal means for a client.
+fn refused(error: EngineError) -> TargetError {
+    match error {
+        EngineError::Store(StoreError::Full { path }) => TargetError::Full {
+            what: format!(
+                "no space left for {}: free some space, then run the same command again (what was stored stays)",
+                path.display()
+            ),
+        },
+        EngineError::Store(StoreError::Damaged(damage)) => {
+            TargetError::Damaged { what: damage.to_string() }
+        }
+        error @ EngineError::Damaged { .. } => TargetError::Damaged { what: error.to_string() },
+        error => match error.code() {
+            ErrorCode::ServiceUnavailable => TargetError::Failed(Box::new(error)),
+            code => TargetError::Service { code, message: error.to_string() },
+        },
+    }
+}
+
+#[async_trait]
+impl Target for Embedded {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn describe(&self) -> String {
+        format!("embedded store {}", self.path.display())
+    }
+
+    fn keeps_tokens(&self) -> bool {
+        true
+    }
+
+    async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError> {
+        self.engine.create_vault(&self.account, vault).await.map(drop).map_err(refused)
+    }
+
+    async fn describe_vault(&self, vault: &VaultName) -> Result<VaultDescription, TargetError> {
+        self.engine.describe_vault(&self.account, vault).await.map_err(refused)
+    }
+
+    async fn list_vaults(
+        &self,
+        marker: Option<&str>,
+    ) -> Result<Page<VaultDescription>, TargetError> {
+        self.engine.list_vaults(&self.account, marker, None).await.map_err(refused)
+    }
+
+    async fn delete_vault(&self, vault: &VaultName) -> Result<(), TargetError> {
+        self.engine.delete_vault(&self.account, vault).await.map_err(refused)
+    }
+
+    async fn upload_archive(
+        &self,
+        vault: &VaultName,
+        description: Option<&Description>,
+        token: UploadToken,
+        mut body: Body,
+    ) -> Result<Archived, TargetError> {
+        let new = NewArchive {
+            description: description.cloned(),
+            token: Some(token),
+            size: body.size,
+            linear: false,
+        };
+        let mut receiving =
+            self.engine.receive_archive(&self.account, vault, new).await.map_err(refused)?;
+        while let Some(chunk) = body.chunks.next().await {
+            receiving.write(chunk.map_err(TargetError::Source)?).await.map_err(refused)?;
+        }
+        let stored = receiving.commit(None).await.map_err(refused)?;
+        Ok(Archived { archive: stored.id, tree_hash: stored.tree_hash })
+    }
+
+    async fn delete_archive(
+        &self,
+        vault: &VaultName,
+        archive: &ArchiveId,
+    ) -> Result<(), TargetError> {
+        self.engine.delete_archive(&self.account, vault, archive).await.map_err(refused)
+    }
+
+    async fn initiate_upload(
+        &self,
+        vault: &VaultName,
+        part_size: PartSize,
+        description: Option<&Description>,
+        token: UploadToken,
+    ) -> Result<UploadId, TargetError> {
+        let description = description.cloned();
+        self.engine
+            .initiate_upload(&self.account, vault, part_size, description, Some(token))
+            .await
+            .map_err(refused)
+    }
+
+    async fn upload_part(
+        &self,
+        vault: &VaultName,
+        upload: &UploadId,
+        range: ByteRange,
+        mut body: Body,
+    ) -> Result<TreeHash, TargetError> {
+        let mut receiving = self
+            .engine
+            .receive_part(&self.account, vault, upload, range, false)
+            .await
+            .map_err(refused)?;
+        while let Some(chunk) = body.chunks.next().await {
+            receiving.write(chunk.map_err(TargetError::Source)?).await.map_err(refused)?;
+        }
+        receiving.commit(None).await.map_err(refused)
+    }
+
+    async fn list_parts(
+        &self,
+        vault: &VaultName,
+        upload: &UploadId,
+        marker: Option<&str>,
+    ) -> Result<Page<PartDescription>, TargetError> {
+        let (_, page) = self
+            .engine
+            .list_parts(&self.account, vault, upload, marker, None)
+            .await
+            .map_err(refused)?;
+        Ok(page)
+    }
+
+    async fn complete_upload(
+        &self,
+        vault: &VaultName,
+        upload: &UploadId,
+        size: u64,
+        tree_hash: TreeHash,
+    ) -> Result<ArchiveId, TargetError> {
+        self.engine
+            .complete_upload(&self.account, vault, upload, size, tree_hash)
+            .await
+            .map_err(refused)
+    }
+
+    async fn abort_upload(&self, vault: &VaultName, upload: &UploadId) -> Result<(), TargetError> {
+        self.engine.abort_upload(&self.account, vault, upload).await.map_err(refused)
+    }
+
+    async fn list_uploads(
+        &self,
+        vault: &VaultName,
+        marker: Option<&str>,
+    ) -> Result<Page<UploadDescription>, TargetError> {
+        self.engine.list_uploads(&self.account, vault, marker, None).await.map_err(refused)
+    }
+
+    async fn initiate_job(
+        &self,
+        vault: &VaultName,
+        request: &JobRequest,
+    ) -> Result<JobId, TargetError> {
+        self.engine.initiate_job(&self.account, vault, request).await.map_err(refused)
+    }
+
+    async fn describe_job(
+        &self,
+        vault: &VaultName,
+        job: &JobId,
+    ) -> Result<JobDescription, TargetError> {
+        // Nobody else runs this store's jobs, so whoever asks for one runs those that are due.
+        self.engine.run_due_jobs().await.map_err(refused)?;
+        self.engine.describe_job(&self.account, vault, job).await.map_err(refused)
+    }
+
+    async fn list_jobs(
+        &self,
+        vault: &VaultName,
+        marker: Option<&str>,
+    ) -> Result<Page<JobDescription>, TargetError> {
+        self.engine.run_due_jobs().await.map_err(refused)?;
+        let filter = JobListFilter::default();
+        self.engine.list_jobs(&self.account, vault, filter, marker, None).await.map_err(refused)
+    }
+
+    async fn job_output(
+        &self,
+        vault: &VaultName,
+        job: &JobId,
+        range: Option<ByteRange>,
+    ) -> Result<Output, TargetError> {
+        let range = range.map(|range| RequestedRange::FromTo(range.first, range.last));
+        let output =
+            self.engine.job_output(&self.account, vault, job, range).await.map_err(refused)?;
+        let chunks = stream::unfold(output.reader, |mut reader| async move {
+            let chunk = reader.next().await?;
+            Some((chunk.map_err(refused), reader))
+        });
+        Ok(Output { total: output.total, tree_hash: output.tree_hash, chunks: Box::pin(chunks) })
+    }
+
+    async fn wait(&self, _: &VaultName, _: &JobId) -> Result<(), TargetError> {
+        self.engine.run_due_jobs().await.map(drop).map_err(refused)
+    }
+}

@@ -1,0 +1,97 @@
+//! Errors as the user meets them: a message, what to try next, and an exit code.
+
+use std::{fmt, process::ExitCode};
+
+/// How a run ended, as the exit code tells scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// The command line or the configuration is wrong; nothing was tried.
+    Usage = 2,
+    /// Some items failed or differ; each was named.
+    Some = 3,
+    /// Not ready yet: run the same command again later.
+    NotReady = 75,
+    /// Interrupted; what was done is kept.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A failure with its exit code and hints. The library's error stays the source, so that the whole chain is shown.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    pub(crate) hints: Vec<String>,
+    pub(crate) source: Option<anyhow::Error>,
+}
+
+impl Failure {
+    /// The command line is wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into(), hints: Vec::new(), source: None }
+    }
+
+    /// Something failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, message: message.into(), hints: Vec::new(), source: None }
+    }
+
+    /// Not ready yet.
+    pub(crate) fn not_ready(message: impl Into<String>) -> Self {
+        Self { exit: Exit::NotReady, message: message.into(), hints: Vec::new(), source: None }
+    }
+
+    /// Adds what to try next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Keeps what went wrong below.
+    pub(crate) fn because(mut self, source: impl Into<anyhow::Error>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Writes an error with its causes and hints to standard error and returns the exit code.
+pub(crate) fn report(error: &anyhow::Error, to: &mut dyn std::io::Write) -> Exit {
+    let mut line = String::from("error");
+    let mut said = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+            said = text;
+        }
+    }
+    // A failing standard error leaves nobody to tell.
+    writeln!(to, "{line}").ok();
+    let failures = || error.chain().filter_map(|cause| cause.downcast_ref::<Failure>());
+    for hint in failures().flat_map(|failure| &failure.hints) {
+        writeln!(to, "hint: {hint}").ok();
+    }
+    failures().next().map_or(Exit::Failed, |failure| failure.exit)
+}

@@ -1,0 +1,227 @@
+//! What a command works with: the target it was told to use, the catalog, and a place to show progress.
+
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+use icefield_client::{
+    Events, Target,
+    catalog::{Catalog, VaultRef},
+    pattern::nearest_names,
+};
+use icefield_protocol::{VaultDescription, VaultName};
+use icefield_store::{Clock, SystemClock};
+use icefield_treehash::HashPool;
+use time::UtcOffset;
+
+use crate::{
+    args::{Format, Global, VaultArg},
+    config::{Config, TargetConfig},
+    embedded::Embedded,
+    failure::Failure,
+    progress::Progress,
+};
+
+/// The global options and the configuration.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) global: Global,
+    pub(crate) config: Config,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Offset of local time from UTC, for timetables.
+    pub(crate) local_offset: UtcOffset,
+    hashing: OnceLock<HashPool>,
+}
+
+impl Session {
+    pub(crate) fn new(global: Global) -> anyhow::Result<Self> {
+        let config = Config::load(&global)?;
+        let progress = Arc::new(Progress::new(global.quiet));
+        let local_offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
+        Ok(Self {
+            global,
+            config,
+            progress,
+            clock: Arc::new(SystemClock),
+            local_offset,
+            hashing: OnceLock::new(),
+        })
+    }
+
+    /// The hashing service for what the target does not hash itself.
+    pub(crate) fn hashing(&self) -> HashPool {
+        let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.hashing.get_or_init(|| HashPool::new(workers)).clone()
+    }
+
+    /// Where the library's events go.
+    pub(crate) fn events(&self) -> Arc<dyn Events> {
+        Arc::<Progress>::clone(&self.progress)
+    }
+
+    /// Form of the data on standard output.
+    pub(crate) fn format(&self) -> Format {
+        self.global.output
+    }
+
+    /// Opens the target called `word`, else the one of the options and the configuration. An embedded store that does not exist
+    /// is made when `create` is true.
+    pub(crate) async fn target(&self, word: Option<&str>, create: bool) -> anyhow::Result<Opened> {
+        let name = self.config.target_name(&self.global, word)?;
+        let target = self.config.target(&name)?;
+        match target {
+            TargetConfig::Embedded { path } => {
+                self.refuse_remote_options(&name)?;
+                let path = path.unwrap_or_else(|| self.config.store.clone());
+                let store = Embedded::open(path, create, self.global.lock_wait, Arc::clone(&self.clock)).await?;
+                let store = Arc::new(store);
+                Ok(Opened { target: Arc::<Embedded>::clone(&store), embedded: Some(store) })
+            }
+            TargetConfig::VaultApi { .. } | TargetConfig::S3 { .. } => Err(Failure::failed(format!(
+                "the target `{name}` is of type {}, which this version of icefield cannot reach yet",
+                target.kind()
+            ))
+            .hint("this version works with embedded stores: leave the target out, or add one with `icefield target add NAME --type embedded --path DIR`")
+            .into()),
+        }
+    }
+
+    fn refuse_remote_options(&self, name: &str) -> Result<(), Failure> {
+        let global = &self.global;
+        for (option, given) in [
+            ("--region", global.region.is_some()),
+            ("--profile", global.profile.is_some()),
+            ("--endpoint-url", global.endpoint_url.is_some()),
+        ] {
+            if given {
+                return Err(Failure::usage(format!(
+                    "{option} says nothing about the embedded target `{name}`"
+                ))
+                .hint(format!("leave {option} out, or name another target with --target")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the catalog.
+    pub(crate) fn catalog(&self) -> anyhow::Result<Catalog> {
+        let path = &self.config.catalog;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Failure::failed(format!("cannot make {}", folder.display())).because(error)
+            })?;
+        }
+        Ok(Catalog::open(path)?)
+    }
+
+    /// Opens everything a command about one vault needs.
+    pub(crate) async fn vault(
+        &self,
+        vault: &VaultArg,
+        create_store: bool,
+    ) -> anyhow::Result<VaultSession> {
+        let opened = self.target(vault.target.as_deref(), create_store).await?;
+        let catalog = self.catalog()?;
+        let known = catalog.vault(opened.target.identity(), &vault.vault)?;
+        Ok(VaultSession { opened, catalog, known, name: vault.vault.clone() })
+    }
+
+    /// Where the embedded store of `--data` or of the target is.
+    pub(crate) fn store_path(&self, data: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+        if let Some(path) = data {
+            return Ok(path.clone());
+        }
+        let name = self.config.target_name(&self.global, None)?;
+        match self.config.target(&name)? {
+            TargetConfig::Embedded { path } => {
+                Ok(path.unwrap_or_else(|| self.config.store.clone()))
+            }
+            other => Err(Failure::usage(format!(
+                "the target `{name}` is of type {}, not a store on this machine",
+                other.kind()
+            ))
+            .hint("name the store's folder with --data DIR")
+            .into()),
+        }
+    }
+}
+
+/// An open target.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) target: Arc<dyn Target>,
+    embedded: Option<Arc<Embedded>>,
+}
+
+impl Opened {
+    /// Ends the work with the target; an embedded store is left clean.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        drop(self.target);
+        if let Some(embedded) = self.embedded {
+            embedded.close().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A vault, as a command works with it.
+#[derive(Debug)]
+pub(crate) struct VaultSession {
+    pub(crate) opened: Opened,
+    pub(crate) catalog: Catalog,
+    /// The vault's number in the catalog.
+    pub(crate) known: VaultRef,
+    pub(crate) name: VaultName,
+}
+
+impl VaultSession {
+    pub(crate) fn target(&self) -> &Arc<dyn Target> {
+        &self.opened.target
+    }
+}
+
+impl VaultSession {
+    /// Checks that the vault exists.
+    ///
+    /// # Errors
+    ///
+    /// Without the vault: names the nearest one and how to make it.
+    pub(crate) async fn require_vault(&self) -> anyhow::Result<VaultDescription> {
+        match self.target().describe_vault(&self.name).await {
+            Ok(vault) => Ok(vault),
+            Err(error) if error.is_not_found() => {
+                let place = self.target().describe();
+                let failure =
+                    Failure::failed(format!("there is no vault `{}` in {place}", self.name));
+                Err(match self.nearest_vault().await? {
+                    Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
+                    None => failure,
+                }
+                .hint(format!(
+                    "to make it: icefield vault create {0}, or upload with --create",
+                    self.name
+                ))
+                .into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn nearest_vault(&self) -> anyhow::Result<Option<String>> {
+        let mut names = Vec::new();
+        let mut marker = None;
+        loop {
+            let page = self.target().list_vaults(marker.as_deref()).await?;
+            names.extend(page.items.into_iter().map(|vault| vault.vault_name));
+            marker = page.marker;
+            if marker.is_none() {
+                break;
+            }
+        }
+        let nearest = nearest_names(self.name.as_str(), names.iter().map(VaultName::as_str), 1);
+        Ok(nearest.first().map(|name| (*name).to_owned()))
+    }
+}
