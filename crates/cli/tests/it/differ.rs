@@ -44,6 +44,13 @@ impl Snapshot {
     pub(crate) fn assert_same(&self, other: &Self) {
         /// Differences that are shown.
         const SHOWN: usize = 40;
+        let mut differences = self.differences(other);
+        let count = differences.len();
+        differences.truncate(SHOWN);
+        assert!(count == 0, "{count} differences:\n{}", differences.join("\n"));
+    }
+
+    fn differences(&self, other: &Self) -> Vec<String> {
         let shown = |path: &[u8]| String::from_utf8_lossy(path).escape_debug().to_string();
         let mut differences = Vec::new();
         for (path, item) in &self.0 {
@@ -57,9 +64,7 @@ impl Snapshot {
         }
         let extra = other.0.iter().filter(|(path, _)| !self.0.contains_key(*path));
         differences.extend(extra.map(|(path, item)| format!("{}: extra {item:?}", shown(path))));
-        let count = differences.len();
-        differences.truncate(SHOWN);
-        assert!(count == 0, "{count} differences:\n{}", differences.join("\n"));
+        differences
     }
 }
 
@@ -114,4 +119,51 @@ fn take(path: &Path, name: Vec<u8>, items: &mut BTreeMap<Vec<u8>, Item>) {
     } else if found.is_file() {
         items.insert(name, Item { kind: Kind::of_file(path), mode, mtime });
     }
+}
+
+#[test]
+fn a_copy_is_the_same_and_whatever_is_changed_is_a_difference() {
+    use crate::trees::{odd, set_mode, set_mtime};
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    odd(&one);
+    let copied = std::process::Command::new("cp").arg("-a").args([&one, &two]).status().unwrap();
+    assert!(copied.success());
+    let before = Snapshot::of(&one);
+    before.assert_same(&Snapshot::of(&two));
+
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 7] = [
+        ("a nanosecond", |path| set_mtime(path, 1_700_000_000, 2)),
+        ("dangling", |path| set_mtime(path, 1_111_111_111, 111_111_112)),
+        ("locked", |path| set_mode(path, 0o755)),
+        ("empty folder/with another", |path| fs::remove_dir(path).unwrap()),
+        ("loop one", |path| {
+            fs::remove_file(path).unwrap();
+            std::os::unix::fs::symlink("loop too", path).unwrap();
+        }),
+        ("itself", |path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, "a file").unwrap();
+        }),
+        ("3145745 bytes", |path| {
+            use std::os::unix::fs::FileExt as _;
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.write_all_at(b"?", 3_000_000).unwrap();
+        }),
+    ];
+    for (name, change) in changes {
+        change(&two.join(name));
+        let differences = before.differences(&Snapshot::of(&two));
+        let named =
+            differences.iter().any(|difference| difference.starts_with(&format!("{name}: ")));
+        assert!(named, "{name} is not in {differences:?}");
+    }
+    fs::write(two.join("extra"), "").unwrap();
+    assert!(
+        before
+            .differences(&Snapshot::of(&two))
+            .iter()
+            .any(|difference| difference.starts_with("extra: "))
+    );
 }
