@@ -16,17 +16,17 @@ use rustix::fs::OFlags;
 use crate::catalog::{FileTime, Identity};
 
 /// Returns the bytes of a file name or path.
-pub fn bytes(name: &(impl AsRef<OsStr> + ?Sized)) -> &[u8] {
+pub(crate) fn bytes(name: &(impl AsRef<OsStr> + ?Sized)) -> &[u8] {
     name.as_ref().as_bytes()
 }
 
 /// Returns the path with these bytes.
-pub fn path(bytes: impl Into<Vec<u8>>) -> PathBuf {
+pub(crate) fn path(bytes: impl Into<Vec<u8>>) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes.into()))
 }
 
 /// Returns what changes whenever the file does.
-pub fn identity(metadata: &Metadata) -> Identity {
+pub(crate) fn identity(metadata: &Metadata) -> Identity {
     Identity {
         size: metadata.len(),
         mtime: file_time(metadata.mtime(), metadata.mtime_nsec()),
@@ -36,12 +36,12 @@ pub fn identity(metadata: &Metadata) -> Identity {
 }
 
 /// Returns the permission bits, with set-user-ID, set-group-ID and sticky.
-pub fn mode(metadata: &Metadata) -> u32 {
+pub(crate) fn mode(metadata: &Metadata) -> u32 {
     metadata.mode() & 0o7777
 }
 
 /// Returns the word for what is neither file, folder nor link.
-pub fn special_kind(metadata: &Metadata) -> &'static str {
+pub(crate) fn special_kind(metadata: &Metadata) -> &'static str {
     let kind = metadata.file_type();
     if kind.is_fifo() {
         "a named pipe"

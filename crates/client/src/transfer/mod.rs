@@ -12,7 +12,24 @@ pub mod plan;
 pub mod rate;
 pub mod retry;
 pub mod source;
+pub mod upload;
 
 pub use cancel::{Cancel, Canceller};
 pub use rate::{RateLimit, Throttle};
 pub use retry::RetryPolicy;
+pub use upload::{
+    Describe, FileError, Outcome, UploadContext, UploadError, UploadOptions, UploadReport,
+    UploadedFile, upload, upload_stream,
+};
+
+/// Runs blocking work on the runtime's pool for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panicked) => std::panic::resume_unwind(panicked),
+            // Only a runtime that shuts down cancels blocking work, and it polls nobody afterwards.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

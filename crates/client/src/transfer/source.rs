@@ -11,7 +11,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -59,8 +59,8 @@ pub enum SourceError {
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
-    path: PathBuf,
     identity: Identity,
+    mode: u32,
 }
 
 impl FileSource {
@@ -75,7 +75,8 @@ impl FileSource {
         if !metadata.is_file() {
             return Err(SourceError::NotAFile);
         }
-        let source = Self { file, path: path.to_owned(), identity: local::identity(&metadata) };
+        let (identity, mode) = (local::identity(&metadata), local::mode(&metadata));
+        let source = Self { file, identity, mode };
         if let Some(rest) = rest_of_tick(source.identity.ctime) {
             std::thread::sleep(rest);
             source.check()?;
@@ -88,9 +89,9 @@ impl FileSource {
         self.identity
     }
 
-    /// Returns where it was opened.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Returns its permission bits when it was opened.
+    pub fn mode(&self) -> u32 {
+        self.mode
     }
 
     /// Returns its size in bytes.

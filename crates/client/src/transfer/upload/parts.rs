@@ -1,0 +1,254 @@
+//! One file in parts: begun or gone on with, every part noted when it is stored, completed at the end.
+//!
+//! What the target lists is the truth about which parts are there, what the journal says is the truth about what they
+//! were made of; a part counts when both have it with the same hash. An upload that the target does not know any more
+//! either was completed by a run that died before it could record that (then completing it again tells the archive), or
+//! has expired (then all is sent again).
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+use icefield_protocol::{
+    ArchiveId, Description, ErrorCode, PartSize, TreeHash, UploadId, UploadToken,
+};
+
+use super::{
+    FileError, UploadContext, blocking,
+    run::{Run, Trouble},
+    send::{Opened, Sent, abort},
+};
+use crate::{
+    catalog::Claim,
+    target::TargetError,
+    transfer::plan::{Parts, Plan, SINGLE_MAX_BYTES},
+};
+
+/// What an upload in parts is known by.
+pub(super) struct Ticket {
+    /// Its claim in the journal; the manifest has none.
+    claim: Option<i64>,
+    token: UploadToken,
+    pub(super) upload: Option<(UploadId, PartSize)>,
+    /// Parts that the journal knows.
+    parts: BTreeMap<u32, TreeHash>,
+}
+
+impl Ticket {
+    pub(super) fn of(claim: &Claim) -> Self {
+        Self {
+            claim: Some(claim.id),
+            token: claim.token,
+            upload: claim.upload.clone(),
+            parts: claim.parts.clone(),
+        }
+    }
+
+    /// One that no later run will know of.
+    pub(super) fn unclaimed(token: UploadToken) -> Self {
+        Self { claim: None, token, upload: None, parts: BTreeMap::new() }
+    }
+}
+
+/// Sends a file in parts.
+pub(super) async fn multipart(
+    run: &Arc<Run>,
+    what: &(dyn fmt::Display + Sync),
+    opened: &Opened,
+    planned: Plan,
+    ticket: &mut Ticket,
+    description: Option<&Description>,
+) -> Result<Sent, Trouble> {
+    let _slot = run.multiparts.acquire().await.ok();
+    let sending = Sending { run, what, opened };
+    if let Some((upload, part_size)) = ticket.upload.clone() {
+        let parts = Parts::new(opened.source.size(), part_size).map_err(file_trouble)?;
+        if let Some(there) = sending.list(&upload, parts).await? {
+            let known =
+                there.into_iter().filter(|(index, hash)| ticket.parts.get(index) == Some(hash));
+            let known: BTreeMap<u32, TreeHash> = known.collect();
+            run.found_there(known.keys().map(|index| parts.range(*index).len()).sum());
+            return sending.go_on(&upload, parts, known, ticket).await;
+        }
+        if let Some(sent) = sending.completed_before(&upload, parts, ticket).await? {
+            run.found_there(parts.size());
+            return Ok(sent);
+        }
+        sending.forget(ticket).await?;
+    }
+    let parts = match planned {
+        Plan::Multipart(parts) => parts,
+        // It had been begun in parts, of a size that is not asked for now.
+        Plan::Single => Parts::new(opened.source.size(), single_part()).map_err(file_trouble)?,
+    };
+    let upload = sending.begin(parts.part_size(), ticket, description).await?;
+    sending.go_on(&upload, parts, BTreeMap::new(), ticket).await
+}
+
+fn file_trouble(error: crate::transfer::plan::PlanError) -> Trouble {
+    Trouble::File(error.into())
+}
+
+fn single_part() -> PartSize {
+    PartSize::new(SINGLE_MAX_BYTES).expect("64 MiB is a part size")
+}
+
+struct Sending<'a> {
+    run: &'a Arc<Run>,
+    what: &'a (dyn fmt::Display + Sync),
+    opened: &'a Opened,
+}
+
+impl Sending<'_> {
+    async fn begin(
+        &self,
+        part_size: PartSize,
+        ticket: &mut Ticket,
+        description: Option<&Description>,
+    ) -> Result<UploadId, Trouble> {
+        let UploadContext { target, vault, .. } = &self.run.context;
+        let retry = &self.run.options.retry;
+        let upload = retry
+            .run(|| target.initiate_upload(vault, part_size, description, ticket.token))
+            .await
+            .map_err(|error| self.trouble(error))?;
+        if let Some(claim) = ticket.claim {
+            let begun = upload.clone();
+            self.run
+                .catalog(move |catalog, _| catalog.begin_upload(claim, &begun, part_size))
+                .await?;
+        }
+        ticket.upload = Some((upload.clone(), part_size));
+        Ok(upload)
+    }
+
+    /// Returns the parts that the target has, or `None` when it does not know the upload.
+    async fn list(
+        &self,
+        upload: &UploadId,
+        parts: Parts,
+    ) -> Result<Option<BTreeMap<u32, TreeHash>>, Trouble> {
+        let UploadContext { target, vault, .. } = &self.run.context;
+        let mut there = BTreeMap::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let retry = &self.run.options.retry;
+            let page = retry.run(|| target.list_parts(vault, upload, marker.as_deref())).await;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) => return Err(self.trouble(error)),
+            };
+            let known = page
+                .items
+                .into_iter()
+                .filter_map(|part| Some((parts.index_of(part.range)?, part.tree_hash)));
+            there.extend(known);
+            match page.marker {
+                Some(next) => marker = Some(next),
+                None => return Ok(Some(there)),
+            }
+        }
+    }
+
+    /// Asks for the archive of an upload that a dead run may have completed.
+    async fn completed_before(
+        &self,
+        upload: &UploadId,
+        parts: Parts,
+        ticket: &Ticket,
+    ) -> Result<Option<Sent>, Trouble> {
+        // Every part is noted before the upload is completed.
+        if ticket.parts.len() != usize::try_from(parts.count()).unwrap_or(usize::MAX) {
+            return Ok(None);
+        }
+        let tree_hash = TreeHash::combine(ticket.parts.values().copied());
+        match self.complete(upload, parts.size(), tree_hash).await {
+            Ok(archive) => Ok(Some(Sent { archive, tree_hash, parts: parts.count() })),
+            Err(TargetError::Service { code: ErrorCode::ResourceNotFound, .. }) => Ok(None),
+            Err(error) => Err(self.trouble(error)),
+        }
+    }
+
+    /// Begins afresh: the target does not know the upload, or would not complete it.
+    async fn forget(&self, ticket: &mut Ticket) -> Result<(), Trouble> {
+        if let Some(claim) = ticket.claim {
+            ticket.token = self.run.catalog(move |catalog, _| catalog.forget_upload(claim)).await?;
+        }
+        ticket.upload = None;
+        ticket.parts.clear();
+        Ok(())
+    }
+
+    /// Sends what is missing and completes the upload.
+    async fn go_on(
+        &self,
+        upload: &UploadId,
+        parts: Parts,
+        mut known: BTreeMap<u32, TreeHash>,
+        ticket: &mut Ticket,
+    ) -> Result<Sent, Trouble> {
+        let missing: Vec<u32> =
+            (0..parts.count()).filter(|index| !known.contains_key(index)).collect();
+        let claim = ticket.claim;
+        let mut sent = stream::iter(missing)
+            .map(|index| self.part(upload, parts, index, claim))
+            .buffer_unordered(self.run.options.concurrency.get());
+        while let Some(part) = sent.next().await {
+            let (index, tree_hash) = part?;
+            known.insert(index, tree_hash);
+        }
+        drop(sent);
+        let source = Arc::clone(&self.opened.source);
+        blocking(move || source.check()).await?;
+        let tree_hash = TreeHash::combine(known.into_values());
+        match self.complete(upload, parts.size(), tree_hash).await {
+            Ok(archive) => Ok(Sent { archive, tree_hash, parts: parts.count() }),
+            // The parts are not what was noted of them, and would never be.
+            Err(error @ TargetError::Service { code: ErrorCode::InvalidParameterValue, .. }) => {
+                abort(self.run, upload).await;
+                self.forget(ticket).await?;
+                Err(Trouble::File(FileError::Target(error)))
+            }
+            Err(error) => Err(self.trouble(error)),
+        }
+    }
+
+    async fn part(
+        &self,
+        upload: &UploadId,
+        parts: Parts,
+        index: u32,
+        claim: Option<i64>,
+    ) -> Result<(u32, TreeHash), Trouble> {
+        let UploadContext { target, vault, .. } = &self.run.context;
+        let range = parts.range(index);
+        let permit = self.run.bodies.acquire().await.ok();
+        let stored = self.run.options.retry.run(|| {
+            let body = self.run.metered(self.opened.source.body(range));
+            target.upload_part(vault, upload, range, body)
+        });
+        let tree_hash = stored.await.map_err(|error| self.trouble(error))?;
+        drop(permit);
+        if let Some(claim) = claim {
+            self.run
+                .catalog(move |catalog, _| catalog.record_part(claim, index, tree_hash))
+                .await?;
+        }
+        Ok((index, tree_hash))
+    }
+
+    async fn complete(
+        &self,
+        upload: &UploadId,
+        size: u64,
+        tree_hash: TreeHash,
+    ) -> Result<ArchiveId, TargetError> {
+        let UploadContext { target, vault, .. } = &self.run.context;
+        let retry = &self.run.options.retry;
+        retry.run(|| target.complete_upload(vault, upload, size, tree_hash)).await
+    }
+
+    fn trouble(&self, error: TargetError) -> Trouble {
+        Run::trouble(&self.what, error)
+    }
+}

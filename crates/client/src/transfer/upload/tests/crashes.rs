@@ -1,0 +1,98 @@
+//! The process dies at every step of every call in turn; the same command again has to finish, with one archive each.
+
+use std::os::unix::fs::symlink;
+
+use super::{
+    Bench, MIB, content,
+    memory::{Step, Verdict},
+    options,
+};
+use crate::{transfer::upload::upload, walk::Selection};
+
+/// Runs until the target says that the process dies at its `step`th step; returns whether it did.
+///
+/// A runtime of its own: dropping it ends all tasks and waits for blocking calls, as if the last had been the last.
+fn run_until(bench: &Bench, step: usize) -> bool {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut steps = 0;
+    bench.target.hook(move |_: Step| {
+        steps += 1;
+        if steps == step { Verdict::Die } else { Verdict::GoOn }
+    });
+    runtime.block_on(async {
+        let mut tell = |_| {};
+        let uploading =
+            upload(bench.context(), options(), bench.roots(), Selection::default(), &mut tell);
+        tokio::select! {
+            report = uploading => {
+                let report = report.unwrap();
+                assert!(report.stopped.is_none() && report.failed == 0, "{report:?}");
+                false
+            }
+            () = bench.target.died.notified() => true,
+        }
+    })
+}
+
+#[test]
+fn exactly_one_archive_results_wherever_a_run_dies() {
+    for step in 1.. {
+        let bench = Bench::new();
+        let files = [
+            ("a", content(5, 1)),
+            ("b/medium", content(MIB, 2)),
+            ("large", content(4 * MIB + 3, 3)),
+        ];
+        for (name, bytes) in &files {
+            bench.write(name, bytes);
+        }
+        symlink("a", bench.path("link")).unwrap();
+        let has_died = run_until(&bench, step);
+        let pending = bench.catalog.pending_uploads(None).unwrap();
+        let journalled: u64 = pending.iter().map(|one| one.parts_done).sum();
+        let is_begun = pending.iter().any(|one| one.upload.is_some());
+        let before = bench.target.state.lock().unwrap().parts_received.len();
+        let large_is_done = bench.newest("tree/large").is_some();
+
+        assert!(!run_until(&bench, usize::MAX), "the second run finishes");
+        let after = bench.target.state.lock().unwrap().parts_received.len();
+        let sent_again = after - before;
+        if large_is_done {
+            assert_eq!(sent_again, 0, "step {step}");
+        } else if is_begun {
+            assert_eq!(
+                sent_again as u64,
+                5 - journalled,
+                "step {step}: no noted part is sent twice"
+            );
+            assert!(journalled == 0 || bench.events.resumed_bytes() > 0, "step {step}");
+        }
+        let contents = bench.target.contents();
+        for (name, bytes) in &files {
+            let copies = contents.iter().filter(|one| *one == bytes).count();
+            assert_eq!(copies, 1, "{name} after dying at step {step}");
+            assert!(bench.newest(&format!("tree/{name}")).is_some(), "{name}, step {step}");
+        }
+        assert!(bench.newest("tree/link").is_some_and(|link| link.manifest.is_some()));
+        assert_eq!(bench.catalog.pending_uploads(None).unwrap(), [], "step {step}");
+        assert!(bench.target.state.lock().unwrap().uploads.is_empty(), "step {step}");
+        if !has_died {
+            assert!(step > 20, "there are more steps than {step}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_run_that_dies_again_and_again_still_ends_with_one_archive() {
+    let bench = Bench::new();
+    bench.write("large", &content(6 * MIB, 3));
+    let mut deaths = 0;
+    while run_until(&bench, 4) {
+        deaths += 1;
+        assert!(deaths < 100, "no progress");
+    }
+    assert!(deaths > 2);
+    let large = content(6 * MIB, 3);
+    assert_eq!(bench.target.contents().iter().filter(|one| **one == large).count(), 1);
+}
