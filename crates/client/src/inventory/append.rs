@@ -15,7 +15,7 @@ use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 use icefield_protocol::{LinearHash, VaultName};
 
 use super::columns::{COLUMNS, Columns, row};
-use crate::catalog::Entry;
+use crate::catalog::{CatalogError, Entry};
 
 /// An inventory file open for appending.
 #[derive(Debug)]
@@ -37,6 +37,9 @@ pub enum AppendError {
         COLUMNS.join(",")
     )]
     Foreign,
+    /// The catalog failed while its entries were being appended.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// It is damaged.
     #[error("the inventory file is damaged at line {line}: {problem}")]
     Damaged {

@@ -172,6 +172,7 @@ fn read_rows<E>(
     let since_row = Rc::new(Cell::new(0));
     let metered = Metered { reader: whole, since_row: Rc::clone(&since_row) };
     let mut rows = builder.has_headers(true).from_reader(metered);
+    rows.byte_headers().map_err(|error| csv_error(error, 1 + skipped))?;
     let mut row = ByteRecord::new();
     loop {
         let line = rows.position().line() + skipped;

@@ -34,7 +34,7 @@ use crate::{
 const OWN_LAG: Duration = Duration::from_hours(24);
 /// How far another service's lags behind, at worst.
 const FOREIGN_LAG: Duration = Duration::from_hours(72);
-/// Age of a finished job of somebody else that will still do.
+/// Age of a finished job that will still do.
 const RECENT: Duration = Duration::from_hours(24);
 /// Chunks between the network and the parser.
 const MAX_CHUNKS_WAITING: usize = 4;
@@ -131,7 +131,7 @@ impl Refresh<'_> {
         let noted = on_catalog(self.catalog, move |catalog| catalog.inventory_job(vault)).await?;
         let read = match noted {
             Some((job, false)) => match self.target.describe_job(self.name, &job).await {
-                Ok(found) if found.status_code != JobStatus::Failed => return Ok(job),
+                Ok(found) if self.is_usable(&found) => return Ok(job),
                 Ok(_) => None,
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error.into()),
@@ -154,17 +154,24 @@ impl Refresh<'_> {
         Ok(job)
     }
 
-    /// Finds a running job, or a finished one where inventories take hours; not the one that was `read` last.
-    async fn find(&self, read: Option<JobId>) -> Result<Option<JobId>, RefreshError> {
+    /// Whether a job runs or has succeeded lately.
+    fn is_usable(&self, job: &JobDescription) -> bool {
         let now = (self.now)();
-        let will_do = |job: &JobDescription| match job.status_code {
+        match job.status_code {
             JobStatus::InProgress => true,
             JobStatus::Failed => false,
             JobStatus::Succeeded => {
-                let recent =
-                    job.completion_date.is_some_and(|at| now.saturating_since(at) < RECENT);
-                recent && !self.target.keeps_tokens()
+                job.completion_date.is_some_and(|at| now.saturating_since(at) < RECENT)
             }
+        }
+    }
+
+    /// Finds a running job, or a finished one where inventories take hours; not the one that was `read` last.
+    async fn find(&self, read: Option<JobId>) -> Result<Option<JobId>, RefreshError> {
+        // Where inventories are always current, a finished one is only older than a new one.
+        let will_do = |job: &JobDescription| {
+            self.is_usable(job)
+                && (job.status_code == JobStatus::InProgress || !self.target.keeps_tokens())
         };
         let mut marker = None;
         loop {
