@@ -85,6 +85,12 @@ impl CatalogPath {
         self.segments().last().unwrap_or_default()
     }
 
+    /// Returns the path of the folder it is in, or `None` when that is the destination itself.
+    pub fn parent(&self) -> Option<Self> {
+        let slash = self.0.iter().rposition(|byte| *byte == b'/')?;
+        Some(Self(self.0[..slash].to_vec()))
+    }
+
     /// Returns `self/segment...`.
     ///
     /// # Errors
