@@ -18,6 +18,8 @@ mod readers;
 mod schema;
 mod staging;
 mod state;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod vault;
 mod writer;
@@ -31,7 +33,7 @@ use async_trait::async_trait;
 use icefield_protocol::{AccountId, Timestamp, UploadToken, VaultName};
 use rusqlite::Connection;
 
-use self::{readers::Readers, writer::Writer};
+use self::{failure::Failure, readers::Readers, writer::Writer};
 use super::{
     ArchiveQuery, ArchiveRow, JobEnd, JobFilter, JobRow, Ledger, LedgerStat, PartRow, UploadRow,
     UploadState, VaultRow,
@@ -81,7 +83,7 @@ impl SqliteLedger {
         let writer = Arc::clone(&self.writer);
         let closed = tokio::task::spawn_blocking(move || writer.close()).await;
         closed
-            .unwrap_or(Err(failure::Failure::Closed))
+            .unwrap_or(Err(Failure::Closed))
             .map_err(|failure| failure.while_doing("closing the ledger", &self.path))
     }
 
@@ -91,7 +93,7 @@ impl SqliteLedger {
     ///
     /// When the check itself could not be made.
     pub async fn integrity_check(&self) -> Result<Vec<String>, StoreError> {
-        self.read("checking the ledger", |db| {
+        let checked = self.readers.read(|db| {
             let mut found: Vec<String> =
                 columns::list(db, "PRAGMA integrity_check", [], |mut row| row.get())?;
             found.retain(|line| line != "ok");
@@ -99,8 +101,14 @@ impl SqliteLedger {
                 found = state::wrong_counters(db)?;
             }
             Ok(found)
-        })
-        .await
+        });
+        match checked.await {
+            // Some damage stops the check itself.
+            Err(Failure::Damaged(error)) => Ok(vec![error.to_string()]),
+            other => {
+                other.map_err(|failure| failure.while_doing("checking the ledger", &self.path))
+            }
+        }
     }
 
     async fn read<T: Send + 'static>(
