@@ -57,9 +57,16 @@ pub struct Receiving {
 
 #[derive(Debug)]
 enum Incoming {
-    New { put: Put, hashing: Hashing, kept: Kept },
+    New {
+        put: Put,
+        hashing: Hashing,
+        kept: Kept,
+    },
     /// The token has made this archive before.
-    Repeat { first: ArchiveRow, drain: Drain },
+    Repeat {
+        first: ArchiveRow,
+        drain: Drain,
+    },
 }
 
 /// An archive whose bytes have come completely. Dropping it stores nothing.
@@ -157,11 +164,8 @@ impl Engine {
             return Ok(());
         };
         let vault = self.settle_inventory(vault).await?;
-        let entry = Entry::ArchiveDeleted {
-            vault: vault.number,
-            number: row.number,
-            deleted: self.now(),
-        };
+        let entry =
+            Entry::ArchiveDeleted { vault: vault.number, number: row.number, deleted: self.now() };
         match self.store().commit(entry, Bytes::new()).await?.0 {
             Outcome::Done { .. } | Outcome::ArchiveGone => Ok(()),
             Outcome::VaultGone => Err(EngineError::VaultNotFound(self.arn_of(&vault))),

@@ -148,10 +148,9 @@ impl EngineError {
             | Self::InvalidInventoryDates { .. }
             | Self::JobNotAvailable(_)
             | Self::InvalidOutputRange { .. } => ErrorCode::InvalidParameterValue,
-            Self::Damaged { .. }
-            | Self::KeyMissing(_)
-            | Self::NoRandomness
-            | Self::Store(_) => ErrorCode::ServiceUnavailable,
+            Self::Damaged { .. } | Self::KeyMissing(_) | Self::NoRandomness | Self::Store(_) => {
+                ErrorCode::ServiceUnavailable
+            }
         }
     }
 

@@ -274,7 +274,11 @@ mod tests {
                 [archive.as_str().len(), job.as_str().len(), upload.as_str().len()],
                 [138, 92, 92]
             );
-            assert!([archive.as_str(), job.as_str(), upload.as_str()].iter().all(|id| id.starts_with('A')));
+            assert!(
+                [archive.as_str(), job.as_str(), upload.as_str()]
+                    .iter()
+                    .all(|id| id.starts_with('A'))
+            );
         }
     }
 

@@ -36,6 +36,7 @@ pub(crate) fn page_of<R, T>(
 ) -> Result<Page<T>, EngineError> {
     let marker = rows.get(limit).map(marker).transpose()?;
     rows.truncate(limit);
-    let items = rows.into_iter().map(item).filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let items =
+        rows.into_iter().map(item).filter_map(Result::transpose).collect::<Result<_, _>>()?;
     Ok(Page { items, marker })
 }

@@ -150,7 +150,8 @@ impl Engine {
         vault: &VaultRow,
         parameters: &InventoryParameters,
     ) -> Result<JobKind, EngineError> {
-        let &InventoryParameters { start_date: start, end_date: end, limit, format, .. } = parameters;
+        let &InventoryParameters { start_date: start, end_date: end, limit, format, .. } =
+            parameters;
         if let (Some(start), Some(end)) = (start, end)
             && start > end
         {
@@ -275,7 +276,11 @@ impl Engine {
         }
     }
 
-    fn describe_inventory(&self, row: &JobRow, job: &mut JobDescription) -> Result<(), EngineError> {
+    fn describe_inventory(
+        &self,
+        row: &JobRow,
+        job: &mut JobDescription,
+    ) -> Result<(), EngineError> {
         let JobKind::Inventory { format, writes, date, start, end, limit, after } = row.kind else {
             return Ok(());
         };

@@ -94,8 +94,7 @@ impl Engine {
                 let job_range = ByteRange { first, last };
                 let total = job_range.len();
                 let range = resolved(range, total)?;
-                let absolute =
-                    ByteRange { first: first + range.first, last: first + range.last };
+                let absolute = ByteRange { first: first + range.first, last: first + range.last };
                 let bytes = self.stored_bytes(&archive).await?;
                 let aligned = is_tree_aligned(archive.size, first, last)
                     && is_tree_aligned(total, range.first, range.last);

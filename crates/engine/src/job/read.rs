@@ -216,7 +216,11 @@ impl Span {
         self.first == 0 && self.last + 1 == self.file.size
     }
 
-    async fn open(&self, engine: &Engine, what: &str) -> Result<Box<dyn PayloadReader>, EngineError> {
+    async fn open(
+        &self,
+        engine: &Engine,
+        what: &str,
+    ) -> Result<Box<dyn PayloadReader>, EngineError> {
         let Extent { payload, size, tree_hash } = self.file;
         let reader = engine.store().payload().open(payload, size, tree_hash).await;
         reader.map_err(|error| EngineError::reading(what, self.offset / LEAF_SIZE_BYTES, error))

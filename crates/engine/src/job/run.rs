@@ -56,7 +56,8 @@ impl Engine {
                 Ok((if exists { JobEnd::Succeeded(None) } else { failed() }, None))
             }
             JobKind::Inventory { format, writes, date, start, end, limit, after } => {
-                let selection = Selection { vault: job.vault, writes, date, start, end, limit, after };
+                let selection =
+                    Selection { vault: job.vault, writes, date, start, end, limit, after };
                 let (output, name) = self.write_inventory(selection, format).await?;
                 Ok((JobEnd::Succeeded(Some(output)), Some(name)))
             }

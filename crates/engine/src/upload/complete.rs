@@ -18,7 +18,8 @@ const PARTS_PAGE: usize = 1000;
 impl Engine {
     /// Makes an archive of the parts of an upload and returns its ID; durable on return.
     ///
-    /// A repeat is answered with the same ID, while the end of the upload is remembered. One that comes while the first
+    /// A repeat is answered with the same ID while the end of the upload is remembered, also when the archive was deleted
+    /// since (with a token, until the archive is forgotten). One that comes while the first
     /// is under way waits for it; two archives never come of one upload.
     ///
     /// # Errors
@@ -94,9 +95,8 @@ impl Engine {
             let page = self.store().ledger().parts(row.number, next, PARTS_PAGE).await?;
             for part in &page {
                 // Whatever comes next must begin exactly where a full part has ended.
-                let end = extents.last().map_or(0, |last| {
-                    u64::from(next - 1) * part_size + last.size
-                });
+                let end =
+                    extents.last().map_or(0, |last| u64::from(next - 1) * part_size + last.size);
                 if part.index != next || end != u64::from(next) * part_size {
                     return Err(EngineError::MissingContent(end));
                 }
@@ -121,9 +121,12 @@ impl Engine {
         match self.store().ledger().archive(archive).await? {
             Some(row) if row.size != size => Err(EngineError::InvalidArchiveSize(size)),
             Some(row) if row.tree_hash != tree_hash => Err(EngineError::InvalidTreeHash(tree_hash)),
-            // Another archive than its own, when the token had made one before.
             Some(row) => self.archive_id(&row),
-            None => self.ids().archive(&upload.seal, upload.vault, archive),
+            None => match upload.token {
+                // Perhaps the token had made that archive without this upload; then its seal is forgotten, too.
+                Some(token) => Err(EngineError::UsedToken(token)),
+                None => self.ids().archive(&upload.seal, upload.vault, archive),
+            },
         }
     }
 }

@@ -120,7 +120,9 @@ impl Engine {
     async fn abort(&self, number: UploadNumber, id: UploadId) -> Result<(), EngineError> {
         let row = self.upload(number, &id).await?;
         let before = match row.state {
-            UploadState::InProgress => self.store().ledger().abort_upload(number, self.now()).await?,
+            UploadState::InProgress => {
+                self.store().ledger().abort_upload(number, self.now()).await?
+            }
             ended @ (UploadState::Aborted | UploadState::Completed(_)) => Some(ended),
         };
         match before {

@@ -1,0 +1,251 @@
+//! Archives of a single request.
+
+use icefield_engine::{EngineError, NewArchive, Settings};
+use icefield_protocol::{ArchiveId, ErrorCode};
+use icefield_treehash::LinearHash;
+
+use crate::world::{MIB, World, archive_job, assert_refused, bytes, name, token, tree_hash};
+
+fn new(size: u64) -> NewArchive {
+    NewArchive { description: None, token: None, size, linear: true }
+}
+
+#[tokio::test]
+async fn what_was_stored_comes_back_in_every_length_around_the_borders() {
+    let world = World::new().await;
+    for size in [1, 2, MIB - 1, MIB, MIB + 1, 2 * MIB, 5 * MIB + 7] {
+        let whole = bytes(size, size);
+        let stored = world.put(&whole).await;
+        assert_eq!((stored.size, stored.tree_hash), (size, tree_hash(&whole)));
+        let job = world.retrieve(&stored.id, None).await;
+        assert!(world.output(&job, None).await.unwrap() == whole, "{size} bytes");
+    }
+}
+
+#[tokio::test]
+async fn small_archives_take_no_file_and_large_ones_exactly_one() {
+    let world = World::new().await;
+    world.put(&bytes(1, MIB - 1)).await;
+    let (_, files) = world.engine.store().payload().used_bytes().await.unwrap();
+    assert_eq!(files, 0);
+    world.put(&bytes(2, MIB)).await;
+    let (_, files) = world.engine.store().payload().used_bytes().await.unwrap();
+    assert!(files >= MIB);
+    assert!(files < MIB + MIB / 2);
+}
+
+#[tokio::test]
+async fn a_small_archive_of_several_leaves_is_still_verified_by_leaf() {
+    let world =
+        World::with(Settings { small_archive_bytes: 8 * MIB, ..Settings::embedded() }).await;
+    let whole = bytes(1, 3 * MIB + 5);
+    let stored = world.put(&whole).await;
+    assert_eq!(world.engine.store().payload().used_bytes().await.unwrap().1, 0);
+    let range = icefield_protocol::ByteRange::new(2 * MIB, 3 * MIB + 4).unwrap();
+    let job = world.retrieve(&stored.id, Some(range)).await;
+    let description = world.describe(&job).await.unwrap();
+    assert_eq!(description.tree_hash, Some(tree_hash(&whole[2 << 20..])));
+    assert!(world.output(&job, None).await.unwrap() == whole[2 << 20..]);
+}
+
+#[tokio::test]
+async fn empty_and_oversized_archives_are_refused_before_the_bytes() {
+    let world = World::new().await;
+    for size in [0, 4096 * MIB + 1, 38_505_164_800] {
+        let refused = world.engine.receive_archive(&world.account, &world.vault, new(size)).await;
+        let message = format!("Invalid Content-Length: {size}");
+        assert_refused(refused, ErrorCode::InvalidParameterValue, &message);
+    }
+    let unknown = name("never");
+    let refused = world.engine.receive_archive(&world.account, &unknown, new(0)).await;
+    let message = format!("Vault not found for ARN: {}", world.arn("never"));
+    assert_refused(refused, ErrorCode::ResourceNotFound, &message);
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_stores_nothing() {
+    let world = World::new().await;
+    for size in [10, 2 * MIB] {
+        for sent in [size - 1, size + 1] {
+            let mut receiving = world
+                .engine
+                .receive_archive(&world.account, &world.vault, new(size))
+                .await
+                .unwrap();
+            let written = receiving.write(bytes(1, sent)).await;
+            let refused = match written {
+                Ok(()) => receiving.commit(None).await.map(drop),
+                Err(error) => Err(error),
+            };
+            let message = format!("Invalid Content-Length: {size}");
+            assert_refused(refused, ErrorCode::InvalidParameterValue, &message);
+        }
+    }
+    let vault = world.engine.describe_vault(&world.account, &world.vault).await.unwrap();
+    assert_eq!((vault.number_of_archives, vault.last_inventory_date), (0, None));
+}
+
+#[tokio::test]
+async fn another_tree_hash_than_expected_stores_nothing() {
+    let world = World::new().await;
+    for size in [10, 2 * MIB] {
+        let whole = bytes(1, size);
+        let mut receiving =
+            world.engine.receive_archive(&world.account, &world.vault, new(size)).await.unwrap();
+        receiving.write(whole.clone()).await.unwrap();
+        let (expected, computed) = (tree_hash(b"other"), tree_hash(&whole));
+        let message = format!("Checksum mismatch: expected {expected}, computed {computed}");
+        let refused = receiving.commit(Some(expected)).await;
+        assert_refused(refused, ErrorCode::InvalidParameterValue, &message);
+    }
+    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 0);
+}
+
+#[tokio::test]
+async fn both_hashes_are_told_before_anything_is_stored() {
+    let world = World::new().await;
+    for size in [10, 2 * MIB + 1] {
+        let whole = bytes(1, size);
+        let mut receiving =
+            world.engine.receive_archive(&world.account, &world.vault, new(size)).await.unwrap();
+        receiving.write(whole.clone()).await.unwrap();
+        let hashed = receiving.finish().await.unwrap();
+        assert_eq!(hashed.linear(), Some(LinearHash::of(&whole)));
+        assert_eq!(hashed.tree_hash(), tree_hash(&whole));
+    }
+    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 0);
+}
+
+#[tokio::test]
+async fn a_put_that_is_dropped_leaves_nothing() {
+    let world = World::new().await;
+    let mut receiving =
+        world.engine.receive_archive(&world.account, &world.vault, new(3 * MIB)).await.unwrap();
+    receiving.write(bytes(1, 2 * MIB)).await.unwrap();
+    drop(receiving);
+    // What was dropped gives its file back in a task of its own.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    world.engine.housekeeping().await.unwrap();
+    assert_eq!(world.engine.store().payload().used_bytes().await.unwrap().1, 0);
+}
+
+#[tokio::test]
+async fn a_repeated_token_is_answered_with_the_first_archive() {
+    let world = World::new().await;
+    for (seed, size) in [(1, 10), (2, 2 * MIB)] {
+        let whole = bytes(size, size);
+        let first = world.try_put(&world.vault, &whole, Some(token(seed))).await.unwrap();
+        let again = world.try_put(&world.vault, &whole, Some(token(seed))).await.unwrap();
+        assert_eq!(first, again);
+        world.delete(&first.id).await.unwrap();
+        let again = world.try_put(&world.vault, &whole, Some(token(seed))).await.unwrap();
+        assert_eq!(first, again, "also when it was deleted since");
+    }
+    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 0);
+    let other = name("other");
+    world.engine.create_vault(&world.account, &other).await.unwrap();
+    world.try_put(&other, &bytes(1, 10), Some(token(1))).await.unwrap();
+    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 1, "per vault");
+}
+
+#[tokio::test]
+async fn two_puts_of_one_token_at_once_make_one_archive() {
+    let world = World::new().await;
+    let whole = bytes(1, 2 * MIB);
+    let put = || async {
+        let new = NewArchive { token: Some(token(1)), ..new(whole.len() as u64) };
+        let mut receiving =
+            world.engine.receive_archive(&world.account, &world.vault, new).await.unwrap();
+        receiving.write(whole.clone()).await.unwrap();
+        receiving.finish().await.unwrap()
+    };
+    let (one, other) = (put().await, put().await);
+    let (one, other) = futures_util::future::join(one.commit(None), other.commit(None)).await;
+    assert_eq!(one.unwrap(), other.unwrap());
+    world.engine.housekeeping().await.unwrap();
+    let (_, files) = world.engine.store().payload().used_bytes().await.unwrap();
+    assert!((2 * MIB..3 * MIB).contains(&files), "the second file is gone: {files}");
+}
+
+#[tokio::test]
+async fn a_repeat_is_checked_against_the_first_archive() {
+    let world = World::new().await;
+    let first = world.try_put(&world.vault, &bytes(1, 10), Some(token(1))).await.unwrap();
+    let new = NewArchive { token: Some(token(1)), ..new(10) };
+    let mut receiving =
+        world.engine.receive_archive(&world.account, &world.vault, new).await.unwrap();
+    receiving.write(bytes(2, 10)).await.unwrap();
+    let hashed = receiving.finish().await.unwrap();
+    assert_eq!(hashed.linear(), Some(LinearHash::of(&bytes(2, 10))), "that of what came");
+    let refused = hashed.commit(Some(tree_hash(&bytes(2, 10)))).await;
+    match refused {
+        Err(EngineError::ChecksumMismatch { computed, .. }) => {
+            assert_eq!(computed, first.tree_hash);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_archive_is_forgotten_cannot_be_used_again() {
+    let world = World::new().await;
+    let first = world.try_put(&world.vault, &bytes(1, 10), Some(token(1))).await.unwrap();
+    world.delete(&first.id).await.unwrap();
+    world.engine.describe_vault(&world.account, &world.vault).await.unwrap();
+    world.engine.housekeeping().await.unwrap();
+    let refused = world.try_put(&world.vault, &bytes(1, 10), Some(token(1))).await;
+    let message =
+        format!("The upload token was used for an archive that was deleted since: {}", token(1));
+    assert_refused(refused, ErrorCode::InvalidParameterValue, &message);
+}
+
+#[tokio::test]
+async fn identical_puts_without_a_token_are_two_archives() {
+    let world = World::new().await;
+    let (one, other) = (world.put(&bytes(1, 10)).await, world.put(&bytes(1, 10)).await);
+    assert_ne!(one.id, other.id);
+    assert_eq!(one.tree_hash, other.tree_hash);
+}
+
+#[tokio::test]
+async fn deleting_is_idempotent_and_counts_once() {
+    let world = World::new().await;
+    let archive = world.put(&bytes(1, 10)).await;
+    for _ in 0..3 {
+        world.delete(&archive.id).await.unwrap();
+    }
+    world.engine.housekeeping().await.unwrap();
+    world.delete(&archive.id).await.unwrap();
+    let row =
+        world.engine.store().ledger().vault(&world.account, &world.vault).await.unwrap().unwrap();
+    assert_eq!((row.writes, row.archives), (2, 0));
+}
+
+#[tokio::test]
+async fn ids_that_are_forged_or_of_another_vault_are_told_apart() {
+    let world = World::new().await;
+    let archive = world.put(&bytes(1, 10)).await;
+    let other = name("other");
+    world.engine.create_vault(&world.account, &other).await.unwrap();
+    let foreign = format!("Invalid vault name: {}", world.arn("other"));
+    let refused = world.engine.delete_archive(&world.account, &other, &archive.id).await;
+    assert_refused(refused, ErrorCode::InvalidParameterValue, &foreign);
+    let job = archive_job(&archive.id, None);
+    let refused = world.engine.initiate_job(&world.account, &other, &job).await;
+    assert_refused(refused, ErrorCode::InvalidParameterValue, &foreign);
+
+    let mut forged = archive.id.to_string();
+    forged.replace_range(70..71, if &forged[70..71] == "x" { "y" } else { "x" });
+    for id in [forged.as_str(), "-never", &"A".repeat(138)] {
+        let id = ArchiveId::parse(id).unwrap();
+        let message = format!("The archive ID was not found: {id}");
+        assert_refused(world.delete(&id).await, ErrorCode::ResourceNotFound, &message);
+        let refused = world.start(&archive_job(&id, None)).await;
+        assert_refused(refused, ErrorCode::ResourceNotFound, &message);
+    }
+    world.engine.delete_archive(&world.account, &world.vault, &archive.id).await.unwrap();
+    let row = world.engine.store().ledger().vault(&world.account, &other).await.unwrap().unwrap();
+    assert_eq!(row.writes, 0, "nothing happened in the other vault");
+}
