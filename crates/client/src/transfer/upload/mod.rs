@@ -34,9 +34,7 @@ use std::{
     time::Duration,
 };
 
-use icefield_protocol::{
-    ArchiveId, Clock, Description, PartSize, Timestamp, TreeHash, VaultName,
-};
+use icefield_protocol::{ArchiveId, Clock, Description, PartSize, Timestamp, TreeHash, VaultName};
 use icefield_treehash::HashPool;
 use tokio::sync::mpsc;
 
