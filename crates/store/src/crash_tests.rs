@@ -341,12 +341,16 @@ async fn damage_names_the_archive_and_its_mib() {
     Told::default().put_file(&store, 1, 60, 3 << 20).await.unwrap();
     let path = volume.paths().into_iter().find(|path| path.len() == 43).unwrap();
     volume.change(&path, |bytes| bytes[2 << 20] ^= 1);
+    volume.change(&path, |bytes| bytes[5] ^= 1);
     let report = check(&store, &mut |_| {}).await.unwrap();
-    let [problem] = &report.problems[..] else { panic!("{:?}", report.problems) };
-    assert_eq!((problem.damage.place.as_str(), problem.damage.leaf), (path.as_str(), Some(2)));
-    let hit = problem.archive.as_ref().unwrap();
-    assert_eq!(hit.id.as_str(), "archive-60");
-    assert_eq!(hit.description.as_ref().unwrap().as_str(), "description of 60");
+    assert_eq!(report.problems.len(), 2, "{:?}", report.problems);
+    for (problem, leaf) in report.problems.iter().zip([0, 2]) {
+        let damage = &problem.damage;
+        assert_eq!((damage.place.as_str(), damage.leaf), (path.as_str(), Some(leaf)));
+        let hit = problem.archive.as_ref().unwrap();
+        assert_eq!(hit.id.as_str(), "archive-60");
+        assert_eq!(hit.description.as_ref().unwrap().as_str(), "description of 60");
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ pub mod check;
 pub mod clock;
 mod committer;
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
 mod crash_tests;
 mod durable;
 pub mod entry;

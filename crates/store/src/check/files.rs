@@ -1,11 +1,12 @@
 //! Payload files: every MiB of those that the ledger owns, and no others.
 
 use futures_util::{StreamExt, stream};
+use icefield_treehash::TreeHash;
 
 use super::{CheckReport, HitArchive, Progress};
 use crate::{
-    entry::{ArchiveEntry, Content, Extent, PayloadId, VaultNumber},
-    error::StoreError,
+    entry::{ArchiveEntry, Content, Extent, JobNumber, PayloadId, UploadNumber, VaultNumber},
+    error::{Damage, StoreError},
     ledger::JobFilter,
     payload::Payload,
     store::{Store, is_staged},
@@ -53,10 +54,17 @@ impl Files {
             return Ok(());
         };
         self.owned.extend(ids);
+        let hit = || Some(HitArchive::from(archive));
+        let size: u64 = extents.iter().map(|extent| extent.size).sum();
+        let tree_hash = TreeHash::combine(extents.iter().map(|extent| extent.tree_hash));
+        if (size, tree_hash) != (archive.size, archive.tree_hash) {
+            let what = "sizes or tree hashes of its files do not add up to its own".to_owned();
+            report.problem(Damage { place: "packs".to_owned(), leaf: None, what }, hit());
+        }
         for extent in extents {
-            match read_file(&**store.payload(), extent, report, progress).await {
+            match read_file(&**store.payload(), extent, &hit, report, progress).await {
                 Err(StoreError::Missing(_)) if row.deleted_write.is_some() => {}
-                Err(error) => report.failed("payload", error, Some(HitArchive::from(archive)))?,
+                Err(error) => report.failed("payload", error, hit())?,
                 Ok(()) => {}
             }
         }
@@ -87,7 +95,7 @@ impl Files {
                 }
             }
             let Some(last) = uploads.last() else { break };
-            from = Some(crate::entry::UploadNumber(last.number.0 + 1));
+            from = Some(UploadNumber(last.number.0 + 1));
         }
         let mut from = None;
         loop {
@@ -96,7 +104,7 @@ impl Files {
                 self.check_owned(store, &output.extent, report, progress).await?;
             }
             let Some(last) = jobs.last() else { return Ok(()) };
-            from = Some(crate::entry::JobNumber(last.number.0 + 1));
+            from = Some(JobNumber(last.number.0 + 1));
         }
     }
 
@@ -108,7 +116,7 @@ impl Files {
         progress: Progress<'_>,
     ) -> Result<(), StoreError> {
         self.owned.push(extent.payload);
-        match read_file(&**store.payload(), extent, report, progress).await {
+        match read_file(&**store.payload(), extent, &|| None, report, progress).await {
             Ok(()) => Ok(()),
             Err(error) => report.failed("payload", error, None),
         }
@@ -141,6 +149,7 @@ impl Files {
 async fn read_file(
     payload: &dyn Payload,
     extent: &Extent,
+    hit: &(dyn Fn() -> Option<HitArchive> + Sync),
     report: &mut CheckReport,
     progress: Progress<'_>,
 ) -> Result<(), StoreError> {
@@ -150,16 +159,12 @@ async fn read_file(
     let mut leaves = stream::iter(0..reader.leaves().len() as u64)
         .map(|index| reader.read_leaf(index))
         .buffered(LEAVES_AHEAD);
-    let mut first = None;
     while let Some(leaf) = leaves.next().await {
         match leaf {
             Ok(bytes) => report.checked.bytes += bytes.len() as u64,
-            // The first is the caller's to name, who knows whose file it is.
-            Err(error) if first.is_none() => first = Some(error),
-            Err(StoreError::Damaged(damage)) => report.problem(damage, None),
-            Err(error) => return Err(error),
+            Err(error) => report.failed("payload", error, hit())?,
         }
         progress(report.checked);
     }
-    first.map_or(Ok(()), Err)
+    Ok(())
 }

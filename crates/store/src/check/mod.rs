@@ -21,10 +21,11 @@ pub(crate) use self::scratch::SCRATCH_FILE;
 use std::collections::BTreeSet;
 
 use icefield_protocol::{AccountId, ArchiveId, Description};
+use icefield_treehash::TreeHash;
 
 use self::{compare::compare, files::Files, names::check_names, scratch::Scratch};
 use crate::{
-    entry::{ArchiveEntry, Entry, VaultNumber},
+    entry::{ArchiveEntry, Content, Entry, VaultNumber},
     error::{Damage, StoreError},
     payload::{LogPosition, RecordPlace, Replayed},
     store::Store,
@@ -233,11 +234,16 @@ async fn read_record(
     };
     report.checked.archives += u64::from(archive.is_some());
     report.checked.bytes += place.length;
-    match store.payload().read_body(place).await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let place = format!("packs/{:08x}.pack", place.at.pack);
-            report.failed(&place, error, archive.map(HitArchive::from))
-        }
+    let (path, hit) = (format!("packs/{:08x}.pack", place.at.pack), archive.map(HitArchive::from));
+    let body = match store.payload().read_body(place).await {
+        Ok(body) => body,
+        Err(error) => return report.failed(&path, error, hit),
+    };
+    if let Some(archive) = archive.filter(|archive| archive.content == Content::Here)
+        && (body.len() as u64, TreeHash::of_leaf(&body)) != (archive.size, archive.tree_hash)
+    {
+        let what = "size or tree hash of an archive are not those of its body".to_owned();
+        report.problem(Damage { place: path, leaf: None, what }, hit);
     }
+    Ok(())
 }

@@ -16,27 +16,27 @@ pub(crate) const SCRATCH_FILE: &str = "ledger.db.check";
 /// In a file where the real ledger is in one, else in memory.
 #[derive(Debug)]
 pub(super) enum Scratch {
-    Memory(MemoryLedger),
-    File { ledger: SqliteLedger, path: PathBuf },
+    Memory(Box<MemoryLedger>),
+    File { ledger: Box<SqliteLedger>, path: PathBuf },
 }
 
 impl Scratch {
     pub(super) async fn create(store: &Store) -> Result<Self, StoreError> {
         let Some(dir) = store.dir().filter(|_| store.has_database()) else {
-            return Ok(Self::Memory(MemoryLedger::new()));
+            return Ok(Self::Memory(Box::default()));
         };
         let path = dir.join(SCRATCH_FILE);
         blocking(move || {
             remove_database(&path)?;
-            Ok(Self::File { ledger: SqliteLedger::open(&path, true)?, path })
+            Ok(Self::File { ledger: Box::new(SqliteLedger::open(&path, true)?), path })
         })
         .await
     }
 
     pub(super) fn ledger(&self) -> &dyn Ledger {
         match self {
-            Self::Memory(ledger) => ledger,
-            Self::File { ledger, .. } => ledger,
+            Self::Memory(ledger) => &**ledger,
+            Self::File { ledger, .. } => &**ledger,
         }
     }
 

@@ -5,6 +5,7 @@
 //! [`Entry`](crate::Entry)) and, for small archives, the archive's bytes.
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
 pub(crate) mod contract;
 pub(crate) mod disk;
 pub mod memory;

@@ -3,10 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use bytes::Bytes;
-use icefield_store::{OpenOptions, Store, StoreError};
+use icefield_store::{OpenOptions, Store, StoreError, entry::ArchiveNumber};
 use icefield_treehash::LinearHash;
 
-use crate::support::{bytes, fill, open, options, problems, put_file, rows};
+use crate::support::{
+    bytes, create_vault, fill, open, options, problems, put_file, rows, small_archive,
+};
 
 async fn refused(dir: &Path, create: bool) -> StoreError {
     Store::open(dir, OpenOptions { create, ..options() }).await.unwrap_err()
@@ -135,4 +137,29 @@ async fn a_closed_store_takes_no_commits() {
         created: clone.clock().now(),
     };
     assert!(matches!(clone.commit(entry, Bytes::new()).await, Err(StoreError::Closed)));
+}
+
+/// The record is durable before the ledger has it, so it comes back; until then nothing more is stored.
+#[tokio::test]
+async fn a_ledger_that_fails_stops_the_store_and_the_log_heals_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = create_vault(&store, "photos").await;
+    let sabotage = |sql: &str| {
+        let db = rusqlite::Connection::open(dir.path().join("ledger.db")).unwrap();
+        db.execute_batch(sql).unwrap();
+    };
+    sabotage("CREATE TRIGGER sabotage BEFORE UPDATE ON vaults BEGIN SELECT raise(FAIL, 'no'); END");
+    let number = ArchiveNumber(store.next_number());
+    let body = bytes(10);
+    let entry = small_archive(&store, vault, number, "a letter", &body);
+    let error = store.commit(entry.clone(), body.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Ledger { .. }), "{error}");
+    let error = store.commit(entry, body).await.unwrap_err();
+    assert!(matches!(error, StoreError::Fenced), "{error}");
+    store.close().await;
+    sabotage("DROP TRIGGER sabotage");
+    let store = open(dir.path()).await;
+    assert_eq!(rows(&store, vault).await.len(), 1);
+    assert_eq!(problems(&store).await, [""; 0]);
 }

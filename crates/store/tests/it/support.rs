@@ -6,7 +6,7 @@ use bytes::Bytes;
 use icefield_protocol::{Timestamp, VaultName};
 use icefield_store::{
     ArchiveEntry, Content, Entry, Extent, IdSeal, ManualClock, OpenOptions, Outcome, Store,
-    entry::{ArchiveNumber, VaultNumber},
+    entry::{ArchiveNumber, UploadNumber, VaultNumber},
     ledger::{ArchiveQuery, ArchiveRow},
 };
 use icefield_treehash::{Hashed, Hasher, Roles};
@@ -52,6 +52,39 @@ async fn commit(store: &Store, entry: Entry, body: Bytes) {
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
 }
 
+/// The entry of an archive whose bytes are in its record.
+pub(crate) fn small_archive(
+    store: &Store,
+    vault: VaultNumber,
+    number: ArchiveNumber,
+    description: &str,
+    body: &[u8],
+) -> Entry {
+    Entry::ArchiveCreated(archive(store, vault, number, description, body))
+}
+
+fn archive(
+    store: &Store,
+    vault: VaultNumber,
+    number: ArchiveNumber,
+    description: &str,
+    body: &[u8],
+) -> ArchiveEntry {
+    ArchiveEntry {
+        vault,
+        number,
+        id: format!("ID-{number}").parse().unwrap(),
+        seal: IdSeal { key: 1, salt: [7; 16] },
+        description: Some(description.to_owned().try_into().unwrap()),
+        created: store.clock().now(),
+        size: body.len() as u64,
+        tree_hash: hashed(body).tree,
+        token: None,
+        upload: None,
+        content: Content::Here,
+    }
+}
+
 /// Stores an archive: in its record up to 100,000 bytes, in files of up to 2 MiB above.
 pub(crate) async fn put(
     store: &Store,
@@ -60,34 +93,20 @@ pub(crate) async fn put(
     body: Bytes,
 ) -> ArchiveNumber {
     let number = ArchiveNumber(store.next_number());
-    let content = if body.len() <= 100_000 {
-        Content::Here
-    } else {
-        let mut extents = Vec::new();
-        for begin in (0..body.len()).step_by(2 << 20) {
-            extents
-                .push(put_file(store, body.slice(begin..body.len().min(begin + (2 << 20)))).await);
-        }
-        Content::Extents(extents)
-    };
-    let upload = match &content {
-        Content::Extents(extents) if extents.len() > 1 => Some(store.next_number()),
-        _ => None,
-    };
-    let entry = Entry::ArchiveCreated(ArchiveEntry {
-        vault,
-        number,
-        id: format!("ID-{number}").parse().unwrap(),
-        seal: IdSeal { key: 1, salt: [7; 16] },
-        description: Some(description.to_owned().try_into().unwrap()),
-        created: store.clock().now(),
-        size: body.len() as u64,
-        tree_hash: hashed(&body).tree,
-        token: None,
-        upload: upload.map(icefield_store::entry::UploadNumber),
-        content: content.clone(),
-    });
-    commit(store, entry, if content == Content::Here { body } else { Bytes::new() }).await;
+    let mut entry = archive(store, vault, number, description, &body);
+    if body.len() <= 100_000 {
+        commit(store, Entry::ArchiveCreated(entry), body).await;
+        return number;
+    }
+    let mut extents = Vec::new();
+    for begin in (0..body.len()).step_by(2 << 20) {
+        extents.push(put_file(store, body.slice(begin..body.len().min(begin + (2 << 20)))).await);
+    }
+    if extents.len() > 1 {
+        entry.upload = Some(UploadNumber(store.next_number()));
+    }
+    entry.content = Content::Extents(extents);
+    commit(store, Entry::ArchiveCreated(entry), Bytes::new()).await;
     number
 }
 

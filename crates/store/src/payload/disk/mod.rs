@@ -16,8 +16,10 @@ mod log;
 mod record;
 mod replay;
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
 pub(crate) mod simulated;
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
 mod tests;
 pub(crate) mod volume;
 

@@ -111,7 +111,7 @@ impl SimulatedVolume {
         let mut keeps = |remains| match remains {
             Remains::Nothing => false,
             Remains::Everything => true,
-            Remains::Some(_) => random.next() % 2 == 0,
+            Remains::Some(_) => random.next().is_multiple_of(2),
         };
         let mut names = state.durable_names.clone();
         for (path, node) in &state.names {
