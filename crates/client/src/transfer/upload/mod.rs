@@ -323,7 +323,7 @@ async fn finish(
     let recording = record::record(&run, done, &mut tally, on_outcome);
     let ((), manifest) = tokio::join!(work, recording);
     let finished = run.now();
-    run.remember_rate(finished).await;
+    run.remember_rate(tally.uploaded, finished).await;
     run.settle_down().await;
     Ok(UploadReport {
         uploaded: tally.uploaded,

@@ -92,7 +92,7 @@ impl Done {
     }
 
     pub(super) fn held(path: CatalogPath) -> Self {
-        let why = "another run is uploading it, or was when it last looked".to_owned();
+        let why = "another run is uploading it".to_owned();
         Self::LeftOut { path, why }
     }
 

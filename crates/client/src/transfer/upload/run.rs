@@ -33,7 +33,7 @@ const MULTIPARTS: usize = 2;
 /// Calls of the catalog at a time; they take turns there anyway.
 const CATALOG_CALLS: u32 = 16;
 
-/// Below so many bytes the rate of a run says nothing.
+/// Below so many bytes a file the rate of a run tells the cost of a file, not of a byte.
 const RATE_FLOOR_BYTES: u64 = 1 << 20;
 
 pub(super) struct Run {
@@ -247,10 +247,11 @@ impl Run {
     }
 
     /// Keeps the achieved rate for the next estimate; not of a run that was slowed down on purpose.
-    pub(super) async fn remember_rate(self: &Arc<Self>, finished: Timestamp) {
+    pub(super) async fn remember_rate(self: &Arc<Self>, files: u64, finished: Timestamp) {
         let seconds = finished.saturating_since(self.started).as_secs_f64();
         let moved = self.moved();
-        if self.options.throttle.is_some() || moved < RATE_FLOOR_BYTES || seconds == 0.0 {
+        let is_telling = moved / files.max(1) >= RATE_FLOOR_BYTES && seconds > 0.0;
+        if self.options.throttle.is_some() || !is_telling {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
