@@ -84,7 +84,7 @@ fn ops() -> impl Strategy<Value = Op> {
         3 => (vault(), token()).prop_map(|(v, t)| Op::Initiate(v, t)),
         10 => (any::<Pick>(), 0..3_u64, content(part())).prop_map(|(u, i, c)| Op::Part(u, i, c)),
         6 => (any::<Pick>(), any::<bool>()).prop_map(|(u, right)| Op::Complete(u, right)),
-        1 => any::<Pick>().prop_map(Op::Abort),
+        2 => any::<Pick>().prop_map(Op::Abort),
         1 => vault().prop_map(Op::ListUploads),
         2 => any::<Pick>().prop_map(Op::ListParts),
         4 => (any::<Pick>(), proptest::option::of((0..3_u64, 1..4_u64)))
@@ -144,8 +144,10 @@ fn same<T, M>(
     }
 }
 
+/// One of the newest: calls that meet on one thing are what is worth trying.
 fn pick<T>(from: &[T], pick: Pick) -> Option<usize> {
-    (!from.is_empty()).then(|| pick.index(from.len()))
+    let newest = from.len().min(4);
+    (newest > 0).then(|| from.len() - newest + pick.index(newest))
 }
 
 impl<'a> Pair<'a> {
