@@ -63,12 +63,11 @@ impl Catalog {
     ///
     /// When the file is no catalog, is damaged, was written by a newer icefield, or cannot be opened.
     pub fn open(path: &Path) -> Result<Self, CatalogError> {
-        let writer = schema::open_and_migrate(path)?;
-        let shared = Shared {
-            path: path.to_path_buf(),
-            writer: Mutex::new(writer),
-            readers: Mutex::new(Vec::new()),
-        };
+        // Readers are opened later, maybe from another current folder.
+        let path = std::path::absolute(path)
+            .map_err(|source| CatalogError::Io { path: path.to_path_buf(), source })?;
+        let writer = schema::open_and_migrate(&path)?;
+        let shared = Shared { path, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) };
         Ok(Self { shared: Arc::new(shared) })
     }
 

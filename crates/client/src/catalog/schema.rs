@@ -174,6 +174,7 @@ fn configure(connection: &Connection) -> Result<(), CatalogError> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, CatalogError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -8_000)?;
     Ok(connection)
 }
 
