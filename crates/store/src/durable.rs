@@ -51,7 +51,8 @@ pub(crate) fn publish(path: &Path, bytes: &[u8], private: bool) -> io::Result<()
     rename(staged, path)
 }
 
-/// Gives a synced file another name in the same folder, in place of a file of that name, and makes it durable.
+/// Gives a synced file another name, in place of a file of that name, and makes it durable. A folder that it leaves is not
+/// synced: after a crash it may be found there again.
 #[expect(clippy::disallowed_methods, reason = "the place that renames, with the sync after it")]
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;

@@ -1,8 +1,9 @@
 //! A new ledger from the log alone.
 //!
 //! The new ledger is written beside the old one and takes its place when it is complete. Vaults and archives come back as
-//! they were, deletions included; uploads in progress and jobs do not, so the files of their parts are left to the sweep
-//! of the next opening.
+//! they were, deletions included; uploads in progress and jobs do not. Files that no record names are then parts of such
+//! uploads, or archives whose records are lost: a rebuild cannot tell, so it never deletes them. It puts them aside, or
+//! leaves them where they are while the log has damage that a backup may still heal.
 
 use std::{
     fs, io,
@@ -22,6 +23,7 @@ use crate::{
         disk::{
             DiskPayload,
             fenced::{Disk, blocking, damaged},
+            payload_paths,
         },
     },
     store::hash_pool,
@@ -34,7 +36,10 @@ pub(crate) const NEW_LEDGER_FILE: &str = "ledger.db.new";
 /// What SQLite keeps beside a database.
 pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Rows staged or purged at a time.
+/// Where payload files are put that no record names.
+pub const UNNAMED_FOLDER: &str = "unnamed";
+
+/// Rows purged at a time.
 const PAGE: usize = 1024;
 /// More damage than this is counted, not listed.
 const MAX_DAMAGE: usize = 10_000;
@@ -50,7 +55,8 @@ pub struct RebuildReport {
     pub archives: u64,
     /// Sum of their sizes in bytes.
     pub bytes: u64,
-    /// Payload files that no record names: the next opening removes them.
+    /// Payload files that no record names. They were put aside in [`UNNAMED_FOLDER`], or left in their places if there is
+    /// damage.
     pub unnamed_files: u64,
     /// What could not be read, at most 10,000 places. What it told of is not in the ledger.
     pub damage: Vec<Damage>,
@@ -93,12 +99,18 @@ pub async fn rebuild(
     let named = replay(&payload, &ledger, &mut report, progress).await?;
     // Deleted archives have no inventory or job any more that needs them.
     while ledger.purge(PAGE).await? > 0 {}
-    stage_unnamed(&payload, &ledger, named, &mut report).await?;
+    let unnamed = list_unnamed(&payload, named, &mut report).await?;
     let stat = ledger.stat().await?;
     (report.vaults, report.archives, report.bytes) = (stat.vaults, stat.archives, stat.bytes);
     ledger.close().await?;
-    let dir = dir.to_owned();
-    report.old_ledger = blocking(move || put_in_place(&dir)).await?;
+    let (dir, whole) = (dir.to_owned(), report.damage.is_empty());
+    report.old_ledger = blocking(move || {
+        if whole {
+            put_aside(&dir, &unnamed)?;
+        }
+        put_in_place(&dir)
+    })
+    .await?;
     drop(home);
     Ok(report)
 }
@@ -166,12 +178,11 @@ pub(crate) fn payloads(entry: &Entry) -> impl Iterator<Item = PayloadId> {
     extents.iter().map(|extent| extent.payload)
 }
 
-async fn stage_unnamed(
+async fn list_unnamed(
     payload: &DiskPayload,
-    ledger: &SqliteLedger,
     named: Vec<PayloadId>,
     report: &mut RebuildReport,
-) -> Result<(), StoreError> {
+) -> Result<Vec<PayloadId>, StoreError> {
     let mut unnamed = Vec::new();
     let visit = &mut |found: Result<PayloadId, Damage>| match found {
         Ok(id) if named.binary_search(&id).is_err() => unnamed.push(id),
@@ -180,8 +191,27 @@ async fn stage_unnamed(
     };
     payload.list(visit).await?;
     report.unnamed_files = unnamed.len() as u64;
-    for page in unnamed.chunks(PAGE) {
-        ledger.stage(page.to_vec()).await?;
+    Ok(unnamed)
+}
+
+/// Moves payload files and their hashes out of the store's own folders, where nothing looks for them or deletes them.
+fn put_aside(dir: &Path, unnamed: &[PayloadId]) -> Result<(), StoreError> {
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    let aside = dir.join(UNNAMED_FOLDER);
+    durable::create_dir_all(&aside).map_err(|error| StoreError::io("creating", &aside, error))?;
+    for id in unnamed {
+        for path in payload_paths(*id) {
+            let path = dir.join(path);
+            let name = path.file_name().unwrap_or_default();
+            match durable::rename(&path, &aside.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("putting aside", path, error));
+                }
+                _ => {}
+            }
+        }
     }
     Ok(())
 }

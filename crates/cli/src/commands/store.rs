@@ -195,6 +195,13 @@ async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
         size(report.bytes)
     ));
     if report.damage.is_empty() {
+        if report.unnamed_files > 0 {
+            session.progress.say(&format!(
+                "{} payload files have no record (parts of unfinished uploads, or of a lost pack): put aside in {}",
+                report.unnamed_files,
+                path.join(icefield_store::rebuild::UNNAMED_FOLDER).display(),
+            ));
+        }
         return Ok(Exit::Done);
     }
     session.progress.say("hint: `icefield store check` names every archive that is hit");

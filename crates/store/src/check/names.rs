@@ -6,7 +6,7 @@ use crate::{
     identity::{IDENTITY_FILE, IdKeys, Identity, KEYS_FILE},
     open::LEDGER_FILE,
     payload::disk::{fenced::Disk, is_pack_name},
-    rebuild::{COMPANIONS, OLD_LEDGER_FILE},
+    rebuild::{COMPANIONS, OLD_LEDGER_FILE, UNNAMED_FOLDER},
 };
 
 use super::scratch::SCRATCH_FILE;
@@ -40,7 +40,7 @@ pub(super) fn check_names(disk: &Disk, report: &mut CheckReport) -> Result<(), S
 
 fn is_top_name(name: &str, is_dir: bool) -> bool {
     if is_dir {
-        return matches!(name, "packs" | "payload");
+        return matches!(name, "packs" | "payload" | UNNAMED_FOLDER);
     }
     let databases = [LEDGER_FILE, OLD_LEDGER_FILE, SCRATCH_FILE];
     matches!(name, IDENTITY_FILE | KEYS_FILE | "lock" | "control.sock")

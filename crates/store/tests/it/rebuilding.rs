@@ -34,7 +34,41 @@ async fn a_deleted_ledger_is_rebuilt_with_the_same_rows() {
     assert_eq!(found, expected);
     assert_eq!(problems(&store).await, [""; 0]);
     let gone = store.payload().open(unfinished.payload, 1000, unfinished.tree_hash).await;
-    assert!(matches!(gone, Err(StoreError::Missing(_))), "an unnamed file was not swept");
+    assert!(matches!(gone, Err(StoreError::Missing(_))), "an unnamed file is still in the store");
+    let aside = dir.path().join("unnamed").join(unfinished.payload.to_string());
+    assert_eq!(fs::read(aside).unwrap(), bytes(1000), "an unnamed file is put aside, not deleted");
+}
+
+/// A record that cannot be read may be the one that names a file: deleting or moving the file would make damage final.
+#[tokio::test]
+async fn a_rebuild_over_a_damaged_log_leaves_every_payload_file_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = fill(&store).await;
+    put(&store, vault, "a film", bytes(5_000_000)).await;
+    put(&store, vault, "a letter", bytes(10)).await;
+    store.close().await;
+    let film = b"a film";
+    let packs = fs::read_dir(dir.path().join("packs")).unwrap().map(|pack| pack.unwrap().path());
+    let found = packs.into_iter().find_map(|pack| {
+        let log = fs::read(&pack).unwrap();
+        let at = log.windows(film.len()).position(|window| window == film)?;
+        Some((pack, log, at))
+    });
+    let (pack, mut log, at) = found.unwrap();
+    log[at] ^= 1;
+    fs::write(&pack, &log).unwrap();
+
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert!(!report.damage.is_empty());
+    assert_eq!(report.unnamed_files, 3, "the parts of the film");
+    let store = try_open(dir.path()).await.unwrap();
+    store.close().await;
+    log[at] ^= 1;
+    fs::write(&pack, &log).unwrap();
+    rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    let store = try_open(dir.path()).await.unwrap();
+    assert_eq!(problems(&store).await, [""; 0], "the healed log has its files again");
 }
 
 #[tokio::test]

@@ -45,6 +45,11 @@ pub(super) fn shard_of(id: PayloadId) -> u8 {
     id.as_bytes()[0]
 }
 
+/// Paths of a payload file and of its hashes in the store's folder.
+pub(crate) fn payload_paths(id: PayloadId) -> [String; 2] {
+    [data_path(id), hash_path(id)]
+}
+
 /// Path of a payload file in the store's folder.
 fn data_path(id: PayloadId) -> String {
     format!("{}/{id}", shard_path(shard_of(id)))

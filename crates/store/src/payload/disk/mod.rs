@@ -71,6 +71,8 @@ impl DiskPayload {
     }
 }
 
+pub(crate) use self::file::payload_paths;
+
 #[async_trait]
 impl Payload for DiskPayload {
     async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<RecordPlace>, StoreError> {
