@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::{args::Global, failure::Failure};
@@ -161,7 +160,7 @@ impl Config {
                 Ok(TargetConfig::VaultApi { region: None, profile: None, endpoint: None })
             }
             (None, _) => {
-                let known: Vec<_> = self.targets().into_iter().map(|(name, _)| name).collect();
+                let known: Vec<_> = self.targets().into_keys().collect();
                 Err(Failure::usage(format!("there is no target named `{name}`")).hint(format!(
                     "known targets: {}; `icefield target add` makes one",
                     known.join(", ")
@@ -199,7 +198,7 @@ fn read_file(file: &Path, must_exist: bool) -> anyhow::Result<File> {
             Ok(File::default())
         }
         Err(error) => {
-            Err(error).with_context(|| Failure::usage(format!("cannot read {}", file.display())))
+            Err(Failure::usage(format!("cannot read {}", file.display())).because(error).into())
         }
     }
 }

@@ -12,7 +12,7 @@ use icefield_protocol::{
     Page, PartDescription, PartSize, UploadDescription, UploadId, UploadToken, VaultDescription,
     VaultName,
 };
-use icefield_store::{Clock, OpenOptions, Store, StoreError};
+use icefield_store::{Clock, Identity, OpenOptions, Store, StoreError};
 use icefield_treehash::TreeHash;
 
 /// A store on this machine, used as its first account.
@@ -34,7 +34,7 @@ impl Embedded {
     ) -> anyhow::Result<Self> {
         let options = OpenOptions { create, lock_wait, clock, ..OpenOptions::default() };
         let store = Store::open(&path, options).await?;
-        let identity = format!("store:{}", store.identity().store_id);
+        let identity = identity(store.identity());
         let engine = Engine::open(store, Settings::embedded()).await?;
         let account = engine.account().clone();
         Ok(Self { engine, account, identity, path })
@@ -46,6 +46,11 @@ impl Embedded {
         self.engine.store().clone().close().await;
         Ok(())
     }
+}
+
+/// What the catalog knows a store by.
+pub(crate) fn identity(store: &Identity) -> String {
+    format!("store:{}", store.store_id)
 }
 
 /// What the engine's refusal means for a client.

@@ -168,7 +168,7 @@ pub(crate) fn size(bytes: u64) -> String {
         divisor *= 1024;
         unit += 1;
     }
-    if bytes % divisor == 0 {
+    if bytes.is_multiple_of(divisor) {
         return format!("{}{}", bytes / divisor, UNITS[unit]);
     }
     let tenths = (u128::from(bytes) * 10 + u128::from(divisor) / 2) / u128::from(divisor);

@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -12,14 +12,14 @@ use icefield_client::{
     pattern::nearest_names,
 };
 use icefield_protocol::{VaultDescription, VaultName};
-use icefield_store::{Clock, SystemClock};
+use icefield_store::{Clock, Identity, SystemClock};
 use icefield_treehash::HashPool;
 use time::UtcOffset;
 
 use crate::{
     args::{Format, Global, VaultArg},
     config::{Config, TargetConfig},
-    embedded::Embedded,
+    embedded::{Embedded, identity},
     failure::Failure,
     progress::Progress,
 };
@@ -76,16 +76,18 @@ impl Session {
             TargetConfig::Embedded { path } => {
                 self.refuse_remote_options(&name)?;
                 let path = path.unwrap_or_else(|| self.config.store.clone());
-                let store = Embedded::open(path, create, self.global.lock_wait, Arc::clone(&self.clock)).await?;
+                if !create && !path.exists() {
+                    return Err(no_store(&path).into());
+                }
+                let store =
+                    Embedded::open(path, create, self.global.lock_wait, Arc::clone(&self.clock))
+                        .await?;
                 let store = Arc::new(store);
                 Ok(Opened { target: Arc::<Embedded>::clone(&store), embedded: Some(store) })
             }
-            TargetConfig::VaultApi { .. } | TargetConfig::S3 { .. } => Err(Failure::failed(format!(
-                "the target `{name}` is of type {}, which this version of icefield cannot reach yet",
-                target.kind()
-            ))
-            .hint("this version works with embedded stores: leave the target out, or add one with `icefield target add NAME --type embedded --path DIR`")
-            .into()),
+            TargetConfig::VaultApi { .. } | TargetConfig::S3 { .. } => {
+                Err(unreachable_yet(&name, &target).into())
+            }
         }
     }
 
@@ -129,6 +131,20 @@ impl Session {
         Ok(VaultSession { opened, catalog, known, name: vault.vault.clone() })
     }
 
+    /// Opens the catalog at a vault, without the target: also while another process uses the store.
+    pub(crate) fn known_vault(&self, vault: &VaultArg) -> anyhow::Result<KnownVault> {
+        let name = self.config.target_name(&self.global, vault.target.as_deref())?;
+        let TargetConfig::Embedded { path } = self.config.target(&name)? else {
+            return Err(unreachable_yet(&name, &self.config.target(&name)?).into());
+        };
+        self.refuse_remote_options(&name)?;
+        let path = path.unwrap_or_else(|| self.config.store.clone());
+        let store = Identity::of(&path)?.ok_or_else(|| no_store(&path))?;
+        let catalog = self.catalog()?;
+        let known = catalog.vault(&identity(&store), &vault.vault)?;
+        Ok(KnownVault { catalog, known, name: vault.vault.clone() })
+    }
+
     /// Where the embedded store of `--data` or of the target is.
     pub(crate) fn store_path(&self, data: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
         if let Some(path) = data {
@@ -147,6 +163,28 @@ impl Session {
             .into()),
         }
     }
+}
+
+/// A vault as the catalog knows it.
+#[derive(Debug)]
+pub(crate) struct KnownVault {
+    pub(crate) catalog: Catalog,
+    pub(crate) known: VaultRef,
+    pub(crate) name: VaultName,
+}
+
+fn no_store(path: &Path) -> Failure {
+    Failure::failed(format!("there is no store in {} yet", path.display()))
+        .hint("the first upload makes it: icefield upload --create VAULT PATH")
+        .hint("or name another store: ICEFIELD_STORE, or `icefield target add NAME --type embedded --path DIR`")
+}
+
+fn unreachable_yet(name: &str, target: &TargetConfig) -> Failure {
+    Failure::failed(format!(
+        "the target `{name}` is of type {}, which this version of icefield cannot reach yet",
+        target.kind()
+    ))
+    .hint("this version works with embedded stores: leave the target out, or add one with `icefield target add NAME --type embedded --path DIR`")
 }
 
 /// An open target.

@@ -4,7 +4,7 @@
 //! covered, and `head -n -2 store.json | sha256sum` shows the same digits. The format number stays readable like this in all
 //! future formats.
 
-use std::fmt;
+use std::{fmt, path::Path, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use icefield_protocol::{AccountId, Region, Timestamp};
@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     error::StoreError,
-    payload::disk::fenced::{Disk, damaged},
+    payload::disk::{
+        fenced::{Disk, damaged},
+        volume::Folder,
+    },
     random::random,
 };
 
@@ -53,6 +56,15 @@ impl Identity {
     }
 
     /// Reads the identity of a store, `None` where there is none.
+    /// Reads who the store in `dir` is, without taking it: also while another process owns it. `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// `NewerFormat`, and `Damaged` when its check fails.
+    pub fn of(dir: &Path) -> Result<Option<Self>, StoreError> {
+        Self::read(&Disk::new(Arc::new(Folder::new(dir))))
+    }
+
     pub(crate) fn read(disk: &Disk) -> Result<Option<Self>, StoreError> {
         let Some(bytes) = disk.read_small(IDENTITY_FILE, MAX_FILE_BYTES)? else { return Ok(None) };
         let format: Format = checked(IDENTITY_FILE, &bytes)?;

@@ -61,7 +61,7 @@ pub(crate) async fn run(command: Delete, session: &Session) -> anyhow::Result<Ex
     open.require_vault().await?;
     let plan = remove::plan_delete(&open.catalog, open.known, &wanted, &command.archive_id)?;
     if plan.is_empty() {
-        return Err(no_match(&open, &command.pattern)?.into());
+        return Err(no_match(&open.catalog, (open.known, &open.name), &command.pattern)?.into());
     }
     let what = format!(
         "delete {} archives ({}) and forget {} folders, links and empty files of the vault {}",

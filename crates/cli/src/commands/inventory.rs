@@ -21,7 +21,7 @@ use crate::{
     commands::list::EntryRecord,
     failure::{Exit, Failure},
     output::{Record, one, size, stdout_rows},
-    session::Session,
+    session::{KnownVault, Session},
 };
 
 /// Bring catalog, vault and inventory files together
@@ -164,7 +164,7 @@ impl Record for ImportRecord {
 pub(crate) async fn run(command: Inventory, session: &Session) -> anyhow::Result<Exit> {
     match command {
         Inventory::Refresh { vault, no_wait } => bring_up(&vault, no_wait, session).await,
-        Inventory::Show { vault } => show(&vault, session).await,
+        Inventory::Show { vault } => show(&vault, session),
         Inventory::Export(command) => export(&command, session).await,
         Inventory::Import { vault, file } => take_in(&vault, &file, session).await,
     }
@@ -230,19 +230,17 @@ fn say_refused(refusals: &Refusals, session: &Session) {
     }
 }
 
-async fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
-    let open = session.vault(vault, false).await?;
-    open.require_vault().await?;
+fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
+    let KnownVault { catalog, known, name: _ } = session.known_vault(vault)?;
     let mut rows = stdout_rows(session.format());
     let query = EntryQuery { versions: true, as_of: None };
-    open.catalog.for_each(open.known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
+    catalog.for_each(known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
         if entry.archive.is_some() {
             rows.push(&EntryRecord::of(&entry))?;
         }
         Ok(())
     })?;
     rows.finish()?;
-    open.opened.close().await?;
     Ok(Exit::Done)
 }
 

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use clap::Args;
 use icefield_client::{
     CatalogPath,
-    catalog::{Entry, EntryQuery, FileTime, Kind},
+    catalog::{Catalog, Entry, EntryQuery, FileTime, Kind, VaultRef},
     pattern::{Pattern, nearest_names},
 };
+use icefield_protocol::{Timestamp, VaultName};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -17,7 +18,7 @@ use crate::{
     commands::job::parse_time,
     failure::{Exit, Failure},
     output::{Record, size, stdout_rows},
-    session::{Session, VaultSession},
+    session::{KnownVault, Session},
 };
 
 /// List what the catalog knows of a vault
@@ -35,7 +36,7 @@ pub(crate) struct List {
     versions: bool,
     /// As it was at this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    as_of: Option<icefield_protocol::Timestamp>,
+    as_of: Option<Timestamp>,
 }
 
 /// A listed archive (or folder, link, empty file).
@@ -154,7 +155,11 @@ pub(crate) fn patterns(words: &[OsString]) -> anyhow::Result<Vec<Pattern>> {
 }
 
 /// Says that a pattern matched nothing, and what it may have meant.
-pub(crate) fn no_match(open: &VaultSession, words: &[OsString]) -> anyhow::Result<Failure> {
+pub(crate) fn no_match(
+    catalog: &Catalog,
+    (known, vault): (VaultRef, &VaultName),
+    words: &[OsString],
+) -> anyhow::Result<Failure> {
     let mut names = Vec::new();
     let mut collect = |entry: Entry| -> anyhow::Result<()> {
         // A slip is looked for among the first names only, so that memory stays bounded.
@@ -164,25 +169,17 @@ pub(crate) fn no_match(open: &VaultSession, words: &[OsString]) -> anyhow::Resul
         }
         Ok(())
     };
-    open.catalog.for_each(
-        open.known,
-        &EntryQuery { versions: false, as_of: None },
-        &mut collect,
-    )?;
+    catalog.for_each(known, &EntryQuery { versions: false, as_of: None }, &mut collect)?;
     if names.is_empty() {
-        return Ok(Failure::failed(format!(
-            "the catalog knows nothing in the vault `{}`",
-            open.name
-        ))
-        .hint(format!("to fill it from the vault: icefield inventory refresh {}", open.name)));
+        return Ok(Failure::failed(format!("the catalog knows nothing in the vault `{}`", vault))
+            .hint(format!("to fill it from the vault: icefield inventory refresh {}", vault)));
     }
     let wanted = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    let failure =
-        Failure::failed(format!("nothing in the vault `{}` matches `{wanted}`", open.name));
+    let failure = Failure::failed(format!("nothing in the vault `{}` matches `{wanted}`", vault));
     let name = wanted.rsplit('/').next().unwrap_or_default();
     Ok(match nearest_names(name, names, 3).join("`, `") {
         near if near.is_empty() => {
-            failure.hint(format!("see what there is: icefield list {}", open.name))
+            failure.hint(format!("see what there is: icefield list {}", vault))
         }
         near => failure.hint(format!("did you mean `{near}`?")),
     })
@@ -191,11 +188,11 @@ pub(crate) fn no_match(open: &VaultSession, words: &[OsString]) -> anyhow::Resul
 /// Runs the command.
 pub(crate) async fn run(command: List, session: &Session) -> anyhow::Result<Exit> {
     let wanted = patterns(&command.pattern)?;
-    let open = session.vault(&command.vault, false).await?;
+    let KnownVault { catalog, known, name } = session.known_vault(&command.vault)?;
     let mut rows = stdout_rows(session.format());
     let mut found = false;
     let query = EntryQuery { versions: command.versions, as_of: command.as_of };
-    open.catalog.for_each(open.known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
+    catalog.for_each(known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
         if wanted.is_empty() || wanted.iter().any(|pattern| pattern.matches(&entry.path)) {
             found = true;
             rows.push(&EntryRecord::of(&entry))?;
@@ -204,13 +201,14 @@ pub(crate) async fn run(command: List, session: &Session) -> anyhow::Result<Exit
     })?;
     rows.finish()?;
     if !found {
+        let open = session.vault(&command.vault, false).await?;
         open.require_vault().await?;
-        let nothing = no_match(&open, &command.pattern)?;
+        open.opened.close().await?;
+        let nothing = no_match(&catalog, (known, &name), &command.pattern)?;
         if !wanted.is_empty() {
             return Err(nothing.into());
         }
         session.progress.note(nothing.to_string());
     }
-    open.opened.close().await?;
     Ok(Exit::Done)
 }

@@ -25,6 +25,7 @@ use crate::{
     commands::{
         job::{parse_tier, parse_time},
         list::{no_match, path_base64, patterns},
+        upload::parse_size,
     },
     failure::{Exit, Failure},
     output::{Record, Rows, size, stdout_rows},
@@ -62,6 +63,9 @@ pub(crate) struct Retrieve {
     /// Go ahead without asking if it costs at most this much (an embedded store costs nothing)
     #[arg(long, value_name = "USD", value_parser = parse_usd)]
     max_cost: Option<f64>,
+    /// Ask for at most so many bytes an hour, counted over all runs
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_rate: Option<u64>,
     /// Start the jobs and end with exit code 75 until they are ready
     #[arg(long)]
     no_wait: bool,
@@ -146,11 +150,12 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
         range: command.range,
         overwrite: command.overwrite,
         no_wait: command.no_wait,
+        max_rate: command.max_rate,
         ..RetrieveOptions::new(&command.to)
     };
     let plan = plan(&context, &options).await?;
     if plan.is_empty() {
-        return Err(no_match(&open, &command.pattern)?.into());
+        return Err(no_match(&open.catalog, (open.known, &open.name), &command.pattern)?.into());
     }
     if session.global.dry_run {
         say_plan(&plan, &open, session);

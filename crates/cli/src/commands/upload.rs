@@ -95,18 +95,22 @@ pub(crate) struct Upload {
 }
 
 /// Reads `64MiB`, `64M` or a number of bytes.
-fn parse_part_size(text: &str) -> Result<PartSize, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => 0,
         "k" | "kib" => 10,
         "m" | "mib" => 20,
         "g" | "gib" => 30,
+        "t" | "tib" => 40,
         _ => return Err("a size is written 64MiB".to_owned()),
     };
     let number: u64 = digits.parse().map_err(|_| "a size is written 64MiB".to_owned())?;
-    let bytes = number.checked_mul(1 << shift).ok_or_else(|| "this is too large".to_owned())?;
-    PartSize::new(bytes).map_err(|error| error.to_string())
+    number.checked_mul(1 << shift).ok_or_else(|| "this is too large".to_owned())
+}
+
+fn parse_part_size(text: &str) -> Result<PartSize, String> {
+    PartSize::new(parse_size(text)?).map_err(|error| error.to_string())
 }
 
 fn parse_mbit(text: &str) -> Result<f64, String> {
@@ -384,7 +388,7 @@ impl<'a> Told<'a> {
                 self.keep(&file.entry)?;
             }
             Outcome::Skipped(entry) | Outcome::Touched(entry) | Outcome::Noted(entry) => {
-                self.keep(entry)?
+                self.keep(entry)?;
             }
             Outcome::WouldUpload { path, size: bytes } => {
                 self.session.progress.say(&format!(

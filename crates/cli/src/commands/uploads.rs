@@ -40,9 +40,13 @@ pub(crate) enum Uploads {
 pub(crate) struct Abort {
     /// The vault
     vault: VaultArg,
-    /// The uploads' IDs
+    /// The upload's ID
     #[arg(allow_hyphen_values = true, required_unless_present_any = ["older_than", "all"], conflicts_with_all = ["older_than", "all"])]
-    upload_id: Vec<UploadId>,
+    upload_id: Option<UploadId>,
+    /// IDs of more uploads; one that begins with `-` stands behind `--`
+    // A list that takes leading dashes would take the options behind it as well.
+    #[arg(value_name = "UPLOAD_ID")]
+    more: Vec<UploadId>,
     /// Abort those begun longer ago than this, for example 1d
     #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
@@ -151,7 +155,7 @@ async fn parts(vault: &VaultArg, upload: &UploadId, session: &Session) -> anyhow
 async fn abort(command: Abort, session: &Session) -> anyhow::Result<Exit> {
     let open = session.vault(&command.vault, false).await?;
     open.require_vault().await?;
-    let mut chosen = command.upload_id;
+    let mut chosen: Vec<_> = command.upload_id.into_iter().chain(command.more).collect();
     if chosen.is_empty() {
         let now = session.clock.now();
         let least = command.older_than.unwrap_or_default();

@@ -26,7 +26,8 @@ pub(crate) enum Vault {
     #[command(visible_alias = "ls")]
     List {
         /// The target, as TARGET:
-        #[arg(value_name = "TARGET:")]
+        // An id of its own: `target` is that of the global option.
+        #[arg(id = "place", value_name = "TARGET:")]
         target: Option<TargetArg>,
     },
     /// Describe a vault: archives, bytes, last inventory
