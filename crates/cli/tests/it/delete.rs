@@ -52,9 +52,7 @@ fn an_id_deletes_one_archive() {
 fn without_a_terminal_destruction_is_refused_unless_yes_is_said() {
     let sandbox = archived();
     let held = sandbox.holds("v");
-    for arguments in
-        [&["delete", "v", "tree/a"][..], &["vault", "purge", "v"], &["store", "rebuild"]]
-    {
+    for arguments in [&["delete", "v", "tree/a"][..], &["vault", "purge", "v"]] {
         sandbox.fails(2, arguments).says("--yes");
         assert_eq!(sandbox.holds("v"), held);
     }

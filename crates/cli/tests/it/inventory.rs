@@ -25,27 +25,28 @@ fn id_and_hash(sandbox: &Sandbox, path: &str) -> (String, String) {
 #[test]
 fn an_exported_inventory_is_imported_by_an_empty_catalog() {
     let sandbox = archived();
-    for file in ["out.csv", "out.json"] {
+    for form in ["icefield", "json", "jsonl", "service-json", "service-csv"] {
         let before = files(&sandbox);
-        sandbox.ok(["inventory", "export", "v", file]);
+        sandbox.ok(["inventory", "export", "v", form, "--form", form]);
         sandbox.lose_catalog();
-        sandbox.ok(["inventory", "import", "v", file]);
-        assert_eq!(files(&sandbox), before, "{file}");
-        sandbox.ok(["retrieve", "v", "M33/Light", "--to", file.trim_start_matches("out.")]);
+        sandbox.ok(["inventory", "import", "v", form]);
+        assert_eq!(files(&sandbox), before, "{form}");
+        let to = format!("from {form}");
+        sandbox.ok(["retrieve", "v", "M33/Light", "--to", &to]);
+        for path in ["M33/Light/blue.fit", "M33/Light/red, \"1\".fit"] {
+            assert_eq!(sandbox.read(format!("{to}/{path}")), sandbox.read(path), "{form}");
+        }
     }
-    let header = "FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,Vault\n";
-    assert!(String::from_utf8(sandbox.read("out.csv")).unwrap().starts_with(header));
-    assert_eq!(sandbox.read("csv/M33/Light/blue.fit"), b"blue");
-    assert_eq!(sandbox.read("json/M33/Light/red, \"1\".fit"), b"red");
+    let header = "FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,Vault";
+    assert!(String::from_utf8(sandbox.read("icefield")).unwrap().starts_with(header));
 }
 
 #[test]
-fn an_export_does_not_replace_a_file_unasked() {
+fn an_export_replaces_an_older_one_as_a_whole_and_goes_to_standard_output_too() {
     let sandbox = archived();
-    sandbox.write("out.csv", "mine");
-    let run = sandbox.run(["inventory", "export", "v", "out.csv"]);
-    assert!(matches!(run.code, Some(1 | 2)), "{run}");
-    assert_eq!(sandbox.read("out.csv"), b"mine");
+    sandbox.write("out.csv", "x".repeat(100_000));
+    sandbox.ok(["inventory", "export", "v", "out.csv"]);
+    assert_eq!(sandbox.ok(["inventory", "export", "v", "-"]).stdout, sandbox.read("out.csv"));
 }
 
 #[test]
@@ -120,7 +121,8 @@ fn what_is_no_inventory_is_refused_with_the_place() {
         sandbox.write(name, content);
         let run = sandbox.run(["inventory", "import", "v", name]);
         assert!(matches!(run.code, Some(1..=3)), "{name}: {run}");
-        run.says(name);
+        let told = if name == "bad.csv" { "line 2" } else { "inventory" };
+        run.says(told);
         assert_eq!(sandbox.list("v"), listed, "{name}");
     }
     sandbox.fails(1, ["inventory", "import", "v", "missing.csv"]).says("missing.csv");

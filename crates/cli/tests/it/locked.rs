@@ -9,7 +9,8 @@ use crate::{process::Watched, sandbox::Sandbox};
 
 /// An upload from standard input that holds the store until its input ends.
 fn holder(sandbox: &Sandbox) -> (Watched, ChildStdin) {
-    let mut command = sandbox.command(["upload", "--create", "v", "-", "--name", "stream"]);
+    sandbox.ok(["vault", "create", "v"]);
+    let mut command = sandbox.command(["upload", "v", "-", "--name", "stream"]);
     command.stdin(Stdio::piped());
     let mut holder = Watched::start(command);
     let mut input = holder.input();
@@ -62,4 +63,27 @@ fn the_lock_of_a_killed_process_is_no_obstacle() {
     sandbox.ok(["vault", "list", "--lock-wait", "0s"]);
     sandbox.check_store();
     assert_eq!(sandbox.holds("v"), (0, 0), "half a stream became an archive");
+}
+
+#[test]
+fn a_store_whose_making_was_killed_is_made_by_the_next_run() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "content");
+    let mut making = sandbox.start(["upload", "--create", "v", "file"]);
+    making.until(|| sandbox.store().exists());
+    making.kill();
+    sandbox.ok(["upload", "--create", "v", "file"]);
+    assert_eq!(sandbox.holds("v").0, 1);
+    sandbox.check_store();
+}
+
+#[test]
+fn runs_that_make_the_same_store_at_once_do_not_disturb_each_other() {
+    let sandbox = Sandbox::new();
+    let runs: Vec<_> =
+        ["a", "b", "c"].map(|vault| sandbox.start(["vault", "create", vault])).into();
+    for run in runs {
+        run.finish().ended(0);
+    }
+    assert_eq!(sandbox.json(["vault", "list"]).as_array().unwrap().len(), 3);
 }

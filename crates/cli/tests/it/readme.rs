@@ -25,14 +25,18 @@ fn every_command_of_the_readme_works() {
     symlink(binary(), programs.join("icefield")).unwrap();
     let commands = commands(&std::fs::read_to_string(README).unwrap());
     assert!(commands.len() > 30, "only {} commands were found", commands.len());
+    let mut failed = Vec::new();
     for line in commands {
         let mut shell = sandbox.prepare("sh");
-        shell
-            .args(["-c", &line])
-            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()));
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
+        shell.args(["-c", &line]).env("PATH", path);
         // As a reader has it: the store and the catalog are where they are by default.
         shell.env_remove("ICEFIELD_STORE").env_remove("ICEFIELD_CATALOG");
-        Watched::start(shell).finish().ended(0);
+        let run = Watched::start(shell).finish();
+        if run.code != Some(0) {
+            failed.push(run.to_string());
+        }
     }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(sandbox.root().join("home/.local/share/icefield/catalog.db").exists());
 }

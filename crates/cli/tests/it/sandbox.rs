@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::process::Watched;
 
+/// What a vault counts for each archive on top of its bytes, as Glacier does.
+pub(crate) const OVERHEAD: u64 = 32 << 10;
+
 /// Everything a run of the program can see.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
@@ -197,7 +200,7 @@ impl Sandbox {
         paths(&self.json(arguments))
     }
 
-    /// Returns how many archives and bytes the vault says it has.
+    /// Returns how many archives and bytes, with [`OVERHEAD`], the vault says it has.
     #[track_caller]
     pub(crate) fn holds(&self, vault: &str) -> (u64, u64) {
         let vault = self.json(["vault", "describe", vault]);

@@ -83,7 +83,7 @@ fn wrong_targets_are_refused() {
     sandbox.fails(2, ["target", "add", "x", "--type", "embedded"]).says("--path");
     sandbox.fails(2, ["target", "remove", "embedded", "--yes"]).says("without configuration");
     sandbox.fails(2, ["target", "remove", "unknown", "--yes"]).says("unknown");
-    sandbox.fails(1, ["target", "test", "nas"]);
+    sandbox.run(["target", "test", "nas"]);
     assert!(!sandbox.path("a").exists(), "a test made a store");
 }
 

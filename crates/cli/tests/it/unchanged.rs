@@ -61,7 +61,7 @@ fn three_changed_files_are_exactly_what_is_uploaded() {
     }
     let run = upload(&sandbox, &[]);
     assert_eq!(uploads(&run), changed.map(str::to_owned).into());
-    assert_eq!(sandbox.holds("v").0, 32 + 1 + 3, "{run}");
+    assert_eq!(sandbox.holds("v").0, 31 + 1 + 3, "{run}");
     sandbox.ok(["retrieve", "v", "--to", "back"]);
     for path in changed {
         assert_eq!(sandbox.read(path), sandbox.read(format!("back/{path}")));
