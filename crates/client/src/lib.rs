@@ -1,9 +1,9 @@
 //! The client's library: targets, transfers, retrievals and the catalog.
 //!
-//! A [`Target`](target::Target) is where vaults are (an embedded store, a service). A **transfer** moves files there; a
+//! A [`Target`] is where vaults are (an embedded store, a service). A **transfer** moves files there; a
 //! **retrieval** brings them back; the **catalog** remembers every file, and as a journal what has begun and not ended,
 //! recorded and synced before the first byte moves. The library never prints, prompts or reads the environment: it
-//! reports through [`Events`](events::Events).
+//! reports through [`Events`].
 
 pub mod catalog;
 pub mod description;

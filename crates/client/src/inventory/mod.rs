@@ -1,7 +1,7 @@
 //! Inventories: lists of a vault's archives as files, and the vault's own list reconciled with the catalog.
 //!
 //! * [`read`] understands every form of inventory file, [`import`] takes one into the catalog.
-//! * [`write`] makes a file of the catalog; [`InventoryFile`] is appended to while an upload runs.
+//! * [`write()`] makes a file of the catalog; [`InventoryFile`] is appended to while an upload runs.
 //! * [`Reconciliation`] holds a vault's inventory against the catalog; [`refresh`] is the whole flow against a target.
 //!
 //! All of it streams, so memory does not depend on the number of archives. One bad row never costs the others: it is

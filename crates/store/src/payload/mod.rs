@@ -2,7 +2,7 @@
 //!
 //! Two shapes. **Payload files** hold exactly one uploaded part (or one larger archive), with the SHA-256 of every MiB
 //! beside them. **The log** is a sequence of records in append-only packs; a record is a small JSON text (an
-//! [`Entry`](crate::Entry)) and, for small archives, the archive's bytes.
+//! [`Entry`]) and, for small archives, the archive's bytes.
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
