@@ -65,10 +65,14 @@ fn fills_up(files: usize, size: usize, options: &[&str]) {
     assert!(matches!(run.code, Some(1 | 3)), "{run}");
     run.says("no space left").says("same command again");
 
-    sandbox.check_store();
-    let (kept, _) = sandbox.holds("v");
+    // Where not even the ledger can be opened, the message says that it is for lack of room.
+    let check = sandbox.run(["store", "check"]);
+    if check.code != Some(0) {
+        check.ended(1).says("no space left");
+    }
     volume.grow("64m");
     sandbox.check_store();
+    let (kept, _) = sandbox.holds("v");
     sandbox.ok(&upload);
     let (archives, _) = sandbox.holds("v");
     assert!(archives > kept);

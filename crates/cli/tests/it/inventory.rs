@@ -175,3 +175,23 @@ fn a_new_machine_needs_nothing_but_the_store() {
     elsewhere.ok(["upload", "v", "M33"]);
     assert_eq!(elsewhere.holds("v"), held);
 }
+
+/// Inventories tell times in whole seconds, so the order in which they list archives has to decide.
+#[test]
+fn of_versions_made_within_a_second_the_last_is_the_newest_after_a_refresh() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("tree")).unwrap();
+    sandbox.ok(["vault", "create", "v"]);
+    for version in 1..=8 {
+        sandbox.write("tree/file", format!("version {version}"));
+        let folder = sandbox.path("tree");
+        trees::set_mtime(&folder.join("file"), 1_700_000_000 + version, 0);
+        trees::set_mtime(&folder, 1_700_000_000 + version, 0);
+        sandbox.ok(["upload", "v", "tree"]);
+    }
+    sandbox.lose_catalog();
+    sandbox.ok(["inventory", "refresh", "v"]);
+    sandbox.ok(["retrieve", "v", "--to", "back"]);
+    assert_eq!(String::from_utf8(sandbox.read("back/tree/file")).unwrap(), "version 8");
+    Snapshot::of(&sandbox.path("tree")).assert_same(&Snapshot::of(&sandbox.path("back/tree")));
+}

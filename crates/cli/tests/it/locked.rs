@@ -45,13 +45,27 @@ fn a_store_in_use_is_refused_with_the_name_of_its_holder() {
 fn a_command_waits_until_the_store_is_free() {
     let sandbox = Sandbox::new();
     let (holder, mut input) = holder(&sandbox);
-    let waits = sandbox.start(["list", "v", "--output", "json"]);
+    let waits = sandbox.start(["vault", "describe", "v", "--output", "json"]);
     input.write_all(b"and the end").unwrap();
     drop(input);
     holder.finish().ended(0);
     let run = waits.finish().ended(0);
-    assert_eq!(run.json()[0]["path"], "stream");
-    assert_eq!(run.json()[0]["size"], 26);
+    assert_eq!(run.json()["archives"], 1);
+    assert_eq!(
+        sandbox.ok(["retrieve", "v", "stream", "--to", "-"]).text(),
+        "the beginning, and the end"
+    );
+}
+
+#[test]
+fn what_the_catalog_knows_is_listed_while_the_store_is_in_use() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "content");
+    sandbox.ok(["upload", "--create", "v", "file"]);
+    let (holder, input) = holder(&sandbox);
+    assert_eq!(sandbox.listed_paths(["list", "v", "--lock-wait", "0s"]), ["file"]);
+    drop(input);
+    holder.finish().ended(0);
 }
 
 #[test]
