@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     error::StoreError,
+    layout::{IDENTITY_FILE, KEYS_FILE},
     payload::disk::{
         fenced::{Disk, damaged},
         volume::Folder,
@@ -23,10 +24,6 @@ use crate::{
 /// The newest format of a store that this version reads, and the one it writes.
 pub const FORMAT: u32 = 1;
 
-/// Name of the file with the identity.
-pub(crate) const IDENTITY_FILE: &str = "store.json";
-/// Name of the file with the keys.
-pub(crate) const KEYS_FILE: &str = "keys.json";
 /// Longest such file in bytes.
 const MAX_FILE_BYTES: usize = 1 << 20;
 

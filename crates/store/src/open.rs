@@ -8,12 +8,12 @@ use std::{
 };
 
 use crate::{
-    check::SCRATCH_FILE,
     clock::{Clock, SystemClock},
     durable,
     error::StoreError,
-    identity::{IDENTITY_FILE, IdKeys, Identity, KEYS_FILE},
-    ledger::{Ledger, SqliteLedger},
+    identity::{IdKeys, Identity},
+    layout::{IDENTITY_FILE, KEYS_FILE, LEDGER_FILE, NEW_LEDGER_FILE, SCRATCH_FILE},
+    ledger::{Ledger, SqliteLedger, remove_database},
     lock::{Holder, Lock},
     payload::{
         Payload,
@@ -23,12 +23,8 @@ use crate::{
             volume::Folder,
         },
     },
-    rebuild::{NEW_LEDGER_FILE, remove_database},
     store::{Home, Parts, Store, hash_pool},
 };
-
-/// Name of the ledger's database.
-pub(crate) const LEDGER_FILE: &str = "ledger.db";
 
 /// How to open a store.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 //! leaves them where they are while the log has damage that a backup may still heal.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,9 +15,10 @@ use crate::{
     durable,
     entry::{Content, Entry, PayloadId},
     error::{Damage, StoreError},
-    identity::{IdKeys, Identity, KEYS_FILE},
-    ledger::{Ledger, SqliteLedger},
-    open::{LEDGER_FILE, OpenOptions, enter},
+    identity::{IdKeys, Identity},
+    layout::{KEYS_FILE, LEDGER_FILE, NEW_LEDGER_FILE, OLD_LEDGER_FILE, UNNAMED_FOLDER},
+    ledger::{COMPANIONS, Ledger, SqliteLedger, beside, remove_database},
+    open::{OpenOptions, enter},
     payload::{
         LogPosition, Payload, Replayed,
         disk::{
@@ -28,16 +29,6 @@ use crate::{
     },
     store::hash_pool,
 };
-
-/// Where the old ledger stays.
-pub(crate) const OLD_LEDGER_FILE: &str = "ledger.db.old";
-/// Where the new ledger is written.
-pub(crate) const NEW_LEDGER_FILE: &str = "ledger.db.new";
-/// What SQLite keeps beside a database.
-pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// Where payload files are put that no record names.
-pub const UNNAMED_FOLDER: &str = "unnamed";
 
 /// Rows purged at a time.
 const PAGE: usize = 1024;
@@ -240,24 +231,4 @@ fn put_in_place(dir: &Path) -> Result<Option<PathBuf>, StoreError> {
     }
     durable::rename(&dir.join(NEW_LEDGER_FILE), &current).map_err(failed(&current))?;
     Ok(had_one.then_some(old))
-}
-
-/// Removes a database and what SQLite keeps beside it.
-pub(crate) fn remove_database(path: &Path) -> Result<(), StoreError> {
-    for suffix in [""].into_iter().chain(COMPANIONS) {
-        let path = beside(path, suffix);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::io("removing", path, error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

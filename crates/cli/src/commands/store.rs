@@ -199,7 +199,7 @@ async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
             session.progress.say(&format!(
                 "{} payload files have no record (parts of unfinished uploads, or of a lost pack): put aside in {}",
                 report.unnamed_files,
-                path.join(icefield_store::rebuild::UNNAMED_FOLDER).display(),
+                path.join(icefield_store::UNNAMED_FOLDER).display(),
             ));
         }
         return Ok(Exit::Done);

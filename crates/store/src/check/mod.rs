@@ -16,8 +16,6 @@ mod files;
 mod names;
 mod scratch;
 
-pub(crate) use self::scratch::SCRATCH_FILE;
-
 use std::collections::BTreeSet;
 
 use icefield_protocol::{AccountId, ArchiveId, Description};

@@ -3,13 +3,13 @@
 use super::CheckReport;
 use crate::{
     error::StoreError,
-    identity::{IDENTITY_FILE, IdKeys, Identity, KEYS_FILE},
-    open::LEDGER_FILE,
+    identity::{IdKeys, Identity},
+    layout::{
+        IDENTITY_FILE, KEYS_FILE, LEDGER_FILE, OLD_LEDGER_FILE, SCRATCH_FILE, UNNAMED_FOLDER,
+    },
+    ledger::COMPANIONS,
     payload::disk::{fenced::Disk, is_pack_name},
-    rebuild::{COMPANIONS, OLD_LEDGER_FILE, UNNAMED_FOLDER},
 };
-
-use super::scratch::SCRATCH_FILE;
 
 pub(super) fn check_names(disk: &Disk, report: &mut CheckReport) -> Result<(), StoreError> {
     match Identity::read(disk) {

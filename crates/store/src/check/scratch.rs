@@ -4,14 +4,11 @@ use std::path::PathBuf;
 
 use crate::{
     error::StoreError,
-    ledger::{Ledger, MemoryLedger, SqliteLedger},
+    layout::SCRATCH_FILE,
+    ledger::{Ledger, MemoryLedger, SqliteLedger, remove_database},
     payload::disk::fenced::blocking,
-    rebuild::remove_database,
     store::Store,
 };
-
-/// Name of its file in the store's folder.
-pub(crate) const SCRATCH_FILE: &str = "ledger.db.check";
 
 /// In a file where the real ledger is in one, else in memory.
 #[derive(Debug)]

@@ -29,6 +29,7 @@ use crate::{
 
 pub use memory::MemoryLedger;
 pub use sqlite::SqliteLedger;
+pub(crate) use sqlite::{COMPANIONS, beside, remove_database};
 
 /// The vault's list as of one value of its write counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod apply;
 mod archive;
 mod columns;
 mod failure;
+mod files;
 mod job;
 mod purge;
 mod readers;
@@ -23,6 +24,8 @@ mod tests;
 mod upload;
 mod vault;
 mod writer;
+
+pub(crate) use files::{COMPANIONS, beside, remove_database};
 
 use std::{
     path::{Path, PathBuf},
