@@ -53,8 +53,10 @@ impl Drop for Volume {
 
 fn fills_up(files: usize, size: usize, options: &[&str]) {
     let sandbox = Sandbox::new();
-    let Some(volume) = Volume::mount(sandbox.root().join("volume"), "12m") else { return };
-    let sandbox = sandbox.with_store(volume.path.join("store"));
+    let path = sandbox.root().join("volume");
+    let sandbox = sandbox.with_store(path.join("store"));
+    // After the sandbox, so that it is unmounted before the sandbox's folder is removed.
+    let Some(volume) = Volume::mount(path, "12m") else { return };
     for number in 0..files {
         sandbox.write(&format!("tree/{number:04}"), noise(size, number as u64));
     }
