@@ -1,7 +1,11 @@
 //! The embedded target: the engine in this process. No HTTP, no signature, no second hash: the engine's leaves are the
 //! upload's tree hash, and what it reads has been verified against them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
@@ -38,6 +42,11 @@ impl Embedded {
         let engine = Engine::open(store, Settings::embedded()).await?;
         let account = engine.account().clone();
         Ok(Self { engine, account, identity, path })
+    }
+
+    /// The store's folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Leaves the store clean and gives it free.

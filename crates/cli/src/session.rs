@@ -119,6 +119,21 @@ impl Session {
         Ok(Catalog::open(path)?)
     }
 
+    /// Where the store and the catalog are written: an upload leaves it out, or it would archive what it is writing.
+    pub(crate) fn own_places(&self, opened: &Opened) -> Vec<PathBuf> {
+        let beside_catalog = ["", "-wal", "-shm", "-journal", ".runs"].map(|ending| {
+            let mut path = self.config.catalog.clone().into_os_string();
+            path.push(ending);
+            PathBuf::from(path)
+        });
+        let resolved = |path: PathBuf| {
+            let folder = || path.parent()?.canonicalize().ok();
+            let parent = || Some(folder()?.join(path.file_name()?));
+            path.canonicalize().ok().or_else(parent).unwrap_or_else(|| path.clone())
+        };
+        opened.store().map(Path::to_owned).into_iter().chain(beside_catalog).map(resolved).collect()
+    }
+
     /// Opens everything a command about one vault needs.
     pub(crate) async fn vault(
         &self,
@@ -195,6 +210,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// The folder of an embedded store.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        self.embedded.as_deref().map(Embedded::path)
+    }
+
     /// Ends the work with the target; an embedded store is left clean.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         drop(self.target);

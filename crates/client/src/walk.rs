@@ -7,7 +7,13 @@
 
 mod roots;
 
-use std::{fs, io, ops::ControlFlow, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ignore::{DirEntry, WalkBuilder};
 
@@ -59,7 +65,7 @@ pub enum Found {
         /// Why.
         error: io::Error,
     },
-    /// Something in an ignore file that is not understood.
+    /// Something in an ignore file that is not understood, or what is left out as icefield's own.
     Remark(String),
 }
 
@@ -70,15 +76,51 @@ pub struct Selection {
     pub include: Vec<Pattern>,
     /// Not what one of these matches.
     pub exclude: Vec<Pattern>,
+    /// Nothing that lies in one of these places, which are icefield's own: files or folders, their links resolved.
+    pub leave_out: Vec<PathBuf>,
 }
 
 impl Selection {
+    fn leaves_out(&self, local: &Path) -> bool {
+        let has_name = |own: &&PathBuf| own.file_name() == local.file_name();
+        self.leave_out.iter().filter(has_name).any(|own| *own == place(local))
+    }
+
+    fn leaves_out_all_of(&self, root: &Root) -> bool {
+        let place = (!self.leave_out.is_empty()).then(|| place(&root.local));
+        place.is_some_and(|place| self.leave_out.iter().any(|own| place.starts_with(own)))
+    }
+
+    /// What of `leave_out` a walk comes across.
+    fn left_out_of(&self, roots: &Roots) -> BTreeSet<&Path> {
+        if self.leave_out.is_empty() {
+            return BTreeSet::new();
+        }
+        let mut met = BTreeSet::new();
+        for root in roots.iter().map(|root| place(&root.local)) {
+            let meets = |own: &&PathBuf| {
+                root.starts_with(own) || (own.starts_with(&root) && own.symlink_metadata().is_ok())
+            };
+            met.extend(self.leave_out.iter().filter(meets).map(PathBuf::as_path));
+        }
+        met
+    }
     fn includes(&self, names: &Names) -> bool {
         self.include.is_empty() || self.include.iter().any(|pattern| names.match_with(pattern))
     }
 
     fn excludes(&self, names: &Names) -> bool {
         self.exclude.iter().any(|pattern| names.match_with(pattern))
+    }
+}
+
+/// Where something lies, the links on the way to it resolved, but not itself.
+fn place(local: &Path) -> PathBuf {
+    match (local.parent(), local.file_name()) {
+        (Some(folder), Some(name)) => {
+            fs::canonicalize(folder).map_or_else(|_| local.to_owned(), |folder| folder.join(name))
+        }
+        _ => local.to_owned(),
     }
 }
 
@@ -102,7 +144,15 @@ pub fn walk(
     take: &mut dyn FnMut(Found) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let selection = Arc::new(selection.clone());
-    for root in roots.iter() {
+    let own = selection.left_out_of(roots);
+    if !own.is_empty() {
+        let own: Vec<_> = own.iter().map(|own| own.display().to_string()).collect();
+        take(Found::Remark(format!(
+            "left out, because icefield itself writes there: {}",
+            own.join(", ")
+        )))?;
+    }
+    for root in roots.iter().filter(|root| !selection.leaves_out_all_of(root)) {
         let mut walk = Walk { selection: &selection, take, above: Vec::new() };
         if root.is_folder {
             walk.folder(root)?;
@@ -133,7 +183,8 @@ impl Walk<'_> {
     fn folder(&mut self, root: &Root) -> ControlFlow<()> {
         let (pruning, pruned_root) = (Arc::clone(self.selection), root.clone());
         let wanted = move |entry: &DirEntry| {
-            !pruned_root.names_of(entry).is_ok_and(|names| pruning.excludes(&names))
+            !pruning.leaves_out(entry.path())
+                && !pruned_root.names_of(entry).is_ok_and(|names| pruning.excludes(&names))
         };
         let entries = WalkBuilder::new(&root.local)
             .standard_filters(false)

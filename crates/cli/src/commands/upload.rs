@@ -201,10 +201,14 @@ enum Input {
 pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Exit> {
     // Everything that can be wrong with the words is found before anything is touched.
     let input = input(&command)?;
-    let selection =
-        Selection { include: patterns(&command.include)?, exclude: patterns(&command.exclude)? };
+    let mut selection = Selection {
+        include: patterns(&command.include)?,
+        exclude: patterns(&command.exclude)?,
+        ..Selection::default()
+    };
     let options = options(&command, session)?;
     let open = session.vault(&command.vault, command.create && !session.global.dry_run).await?;
+    selection.leave_out = session.own_places(&open.opened);
     if command.create && !session.global.dry_run {
         open.target().create_vault(&open.name).await?;
     }

@@ -176,12 +176,16 @@ fn patterns_leave_out_and_keep_only_folders_that_lead_somewhere() {
     let names = |selection| -> Vec<String> {
         items(&roots, &selection).iter().map(|item| item.path.to_string()).collect()
     };
-    let only_fit = Selection { include: patterns(&["*.fit"]), exclude: Vec::new() };
+    let only_fit = Selection { include: patterns(&["*.fit"]), ..Selection::default() };
     assert_eq!(names(only_fit), ["photos", "photos/2024", "photos/2024/a.fit"]);
     let no_2024 =
-        Selection { include: Vec::new(), exclude: patterns(&["photos/2024", ".*", "-*"]) };
+        Selection { exclude: patterns(&["photos/2024", ".*", "-*"]), ..Selection::default() };
     assert_eq!(names(no_2024), ["photos", "photos/link"]);
-    let nothing = Selection { include: patterns(&["**"]), exclude: patterns(&["photos"]) };
+    let nothing = Selection {
+        include: patterns(&["**"]),
+        exclude: patterns(&["photos"]),
+        ..Selection::default()
+    };
     assert!(names(nothing).is_empty());
 }
 
@@ -230,4 +234,70 @@ fn pipes_are_named_and_names_that_are_not_utf_8_are_kept() {
     assert_eq!(special, [("photos/pipe".to_owned(), "a named pipe")]);
     let is_odd = |found: &Found| matches!(found, Found::Item(item) if item.path.as_bytes() == b"photos/\xff\xfe.fit");
     assert!(found.iter().any(is_odd));
+}
+
+#[test]
+fn what_icefield_itself_writes_is_left_out_and_named_once() {
+    let base = tree();
+    let base = base.path().canonicalize().unwrap();
+    fs::create_dir_all(base.join("photos/store/packs")).unwrap();
+    fs::write(base.join("photos/store/packs/1"), "pack").unwrap();
+    fs::write(base.join("photos/catalog.sqlite"), "catalog").unwrap();
+    // The same name elsewhere, and a link to the store, are the user's own.
+    fs::create_dir(base.join("photos/2024/store")).unwrap();
+    symlink("../store", base.join("photos/2024/empty/store")).unwrap();
+    let selection = Selection {
+        leave_out: ["store", "catalog.sqlite", "catalog.sqlite-wal"]
+            .map(|name| base.join("photos").join(name))
+            .to_vec(),
+        ..Selection::default()
+    };
+    for arguments in
+        [&["photos"][..], &["photos/store/packs/1", "photos/store/packs", "photos/2024"]]
+    {
+        let found = all(&find(&base, arguments).unwrap(), &selection);
+        let remarks: Vec<_> = found
+            .iter()
+            .filter_map(|one| match one {
+                Found::Remark(remark) => Some(remark),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        assert!(
+            remarks[0].contains(&base.join("photos/store").display().to_string()),
+            "{remarks:?}"
+        );
+        assert!(!remarks[0].contains("-wal"), "what is not there is not named: {remarks:?}");
+        let locals: Vec<_> = found
+            .iter()
+            .filter_map(|one| match one {
+                Found::Item(item) => Some(item.local.strip_prefix(&base).unwrap()),
+                _ => None,
+            })
+            .collect();
+        for own in ["photos/store", "photos/catalog.sqlite"] {
+            assert!(!locals.iter().any(|local| local.starts_with(own)), "{locals:?}");
+        }
+        for others in ["photos/2024/store", "photos/2024/empty/store"] {
+            assert!(locals.contains(&Path::new(others)), "{locals:?}");
+        }
+    }
+}
+
+#[test]
+fn own_places_are_left_out_behind_a_link_to_their_folder() {
+    let base = tree();
+    let base = base.path().canonicalize().unwrap();
+    fs::create_dir(base.join("photos/2024/store")).unwrap();
+    symlink("photos/2024", base.join("way")).unwrap();
+    let selection =
+        Selection { leave_out: vec![base.join("photos/2024/store")], ..Selection::default() };
+    let found = all(&find(&base, &["way"]).unwrap(), &selection);
+    assert!(
+        found.iter().any(|one| matches!(one, Found::Item(item) if item.local.ends_with("a.fit")))
+    );
+    assert!(
+        !found.iter().any(|one| matches!(one, Found::Item(item) if item.local.ends_with("store")))
+    );
 }
