@@ -240,13 +240,7 @@ impl Store {
     /// nothing owns are removed. [`Self::commit`] does this for the extents of an archive by itself.
     pub async fn release(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
         self.inner.reservations.release(&ids);
-        let mut garbage = Vec::new();
-        for id in self.inner.reservations.unused(ids) {
-            if is_staged(&**self.ledger(), id).await? {
-                garbage.push(id);
-            }
-        }
-        self.discard(garbage).await
+        self.discard(ids).await
     }
 
     /// Commits an entry: durable in the log, applied to the ledger, then answered. `body` holds the bytes of an archive whose
@@ -271,16 +265,26 @@ impl Store {
             let ids = self.ledger().staged(after, SWEEP_PAGE).await?;
             let Some(last) = ids.last() else { return Ok(()) };
             after = Some(*last);
-            self.discard(self.inner.reservations.unused(ids)).await?;
+            self.discard(ids).await?;
         }
     }
 
+    /// Removes those of the files that are garbage.
+    ///
+    /// First who uses them, then what the ledger says of the rest: an id that nobody uses can only come into use by a commit
+    /// that has taken it out of staging by now, and never again once it is unused and still staged. In the other order, a
+    /// commit in between makes a file look unused that was staged a moment ago and is an archive's now.
     async fn discard(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
-        if ids.is_empty() {
+        let unused = self.inner.reservations.unused(ids);
+        if unused.is_empty() {
             return Ok(());
         }
-        self.payload().remove(&ids).await?;
-        self.ledger().unstage(ids).await
+        let garbage = self.ledger().garbage(unused).await?;
+        if garbage.is_empty() {
+            return Ok(());
+        }
+        self.payload().remove(&garbage).await?;
+        self.ledger().unstage(garbage).await
     }
 
     /// Counts and sizes.

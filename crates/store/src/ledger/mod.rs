@@ -359,6 +359,9 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<PayloadId>, StoreError>;
 
+    /// Of these ids those that are staged and that no archive, upload or job has: what a sweep may remove.
+    async fn garbage(&self, ids: Vec<PayloadId>) -> Result<Vec<PayloadId>, StoreError>;
+
     /// Forgets staged ids whose files are gone.
     async fn unstage(&self, ids: Vec<PayloadId>) -> Result<(), StoreError>;
 

@@ -11,3 +11,4 @@ mod document;
 mod opening;
 mod rebuilding;
 mod support;
+mod sweeping;

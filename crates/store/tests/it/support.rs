@@ -110,6 +110,20 @@ pub(crate) async fn put(
     number
 }
 
+/// Stores an archive of one file.
+pub(crate) async fn put_as_file(
+    store: &Store,
+    vault: VaultNumber,
+    description: &str,
+    body: Bytes,
+) -> ArchiveNumber {
+    let number = ArchiveNumber(store.next_number());
+    let mut entry = archive(store, vault, number, description, &body);
+    entry.content = Content::Extents(vec![put_file(store, body).await]);
+    commit(store, Entry::ArchiveCreated(entry), Bytes::new()).await;
+    number
+}
+
 pub(crate) async fn put_file(store: &Store, bytes: Bytes) -> Extent {
     let payload = store.reserve().await.unwrap();
     let mut writer = store.payload().create(payload).await.unwrap();
@@ -143,7 +157,7 @@ pub(crate) async fn fill(store: &Store) -> VaultNumber {
 /// The archives of a vault now.
 pub(crate) async fn rows(store: &Store, vault: VaultNumber) -> Vec<ArchiveRow> {
     let row = store.ledger().vault_by_number(vault).await.unwrap().unwrap();
-    let (writes, limit) = (row.writes, 1000);
+    let (writes, limit) = (row.writes, 10_000);
     let query = ArchiveQuery { vault, writes, after: None, start: None, end: None, limit };
     store.ledger().archives(query).await.unwrap()
 }

@@ -109,6 +109,7 @@ rules! {
     }
     staging {
         staged_ids_are_listed_in_byte_order_until_they_are_forgotten
+        garbage_is_staged_and_nobodys
         counts_tell_what_there_is
     }
 }

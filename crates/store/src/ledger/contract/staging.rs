@@ -25,6 +25,24 @@ pub(super) async fn staged_ids_are_listed_in_byte_order_until_they_are_forgotten
     assert_eq!(ledger.staged(Some(payload(70_000)), 9).await.unwrap(), []);
 }
 
+/// A sweep trusted the list of staged ids alone: a ledger in which an id was staged that an archive had lost the archive.
+pub(super) async fn garbage_is_staged_and_nobodys(ledger: &dyn Ledger) {
+    with_vault(ledger).await;
+    stage(ledger, &[1, 2, 3, 4, 5, 10]).await;
+    create(ledger, filed(2, &[1])).await;
+    create(ledger, filed(3, &[2, 3])).await;
+    ledger.create_upload(upload_row(20)).await.unwrap();
+    put_parts(ledger, 20, &[4]).await;
+    ledger.create_job(inventory_job(30, 1)).await.unwrap();
+    let output = Some(InventoryOutput { extent: extent(10), next: None });
+    assert!(ledger.end_job(JobNumber(30), JobEnd::Succeeded(output), at(6)).await.unwrap());
+    let all: Vec<_> = [1, 2, 3, 4, 5, 6, 10].map(payload).into();
+    assert_eq!(ledger.garbage(all.clone()).await.unwrap(), [payload(5)]);
+    stage(ledger, &[1, 2, 3, 4, 6, 10]).await;
+    assert_eq!(ledger.garbage(all).await.unwrap(), [payload(5), payload(6)]);
+    assert_eq!(ledger.garbage(vec![payload(1)]).await.unwrap(), []);
+}
+
 pub(super) async fn counts_tell_what_there_is(ledger: &dyn Ledger) {
     assert_eq!(ledger.stat().await.unwrap(), LedgerStat::default());
     with_vault(ledger).await;

@@ -96,6 +96,16 @@ impl Tables {
         }
     }
 
+    fn owned_files(&self) -> BTreeSet<PayloadId> {
+        let of_archives = self.archives.values().filter_map(|row| match row.stored {
+            Stored::File(payload) => Some(payload),
+            Stored::Record(_) | Stored::Parts(_) => None,
+        });
+        let of_parts = self.parts.values().map(|extent| extent.payload);
+        let outputs = self.jobs.values().filter_map(|row| row.output);
+        of_archives.chain(of_parts).chain(outputs.map(|output| output.extent.payload)).collect()
+    }
+
     fn upload_by_token(&self, vault: VaultNumber, token: UploadToken) -> Option<&UploadRow> {
         self.uploads.values().find(|row| row.vault == vault && row.token == Some(token))
     }
@@ -220,6 +230,16 @@ impl Ledger for MemoryLedger {
         let first = after(after_id, PayloadId::from_bytes([0; 16]));
         let tables = self.tables();
         Ok(tables.staged.range((first, Bound::Unbounded)).take(limit).copied().collect())
+    }
+
+    async fn garbage(&self, mut ids: Vec<PayloadId>) -> Result<Vec<PayloadId>, StoreError> {
+        let tables = self.tables();
+        ids.retain(|id| tables.staged.contains(id));
+        if !ids.is_empty() {
+            let owned = tables.owned_files();
+            ids.retain(|id| !owned.contains(id));
+        }
+        Ok(ids)
     }
 
     async fn unstage(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {

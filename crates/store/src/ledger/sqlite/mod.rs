@@ -218,6 +218,10 @@ impl Ledger for SqliteLedger {
         self.read("listing staged files", move |db| staging::page(db, after, limit)).await
     }
 
+    async fn garbage(&self, ids: Vec<PayloadId>) -> Result<Vec<PayloadId>, StoreError> {
+        self.read("telling garbage apart", move |db| staging::garbage(db, ids)).await
+    }
+
     async fn unstage(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
         let unstage =
             move |db: &Connection| ids.iter().try_for_each(|id| staging::unstage(db, *id));

@@ -1,7 +1,8 @@
 //! The tables of `ledger.db`, and opening a connection to them.
 //!
-//! Made for 100 million archives. Numbers are handed out in the order of time, so rows keyed by them are appended; the
-//! only index on anything else is the tokens', which are ordered by time as well, and the few staged ids. An archive is
+//! Made for 100 million archives. Numbers are handed out in the order of time, so rows keyed by them are appended; tokens
+//! are ordered by time as well. Only names of payload files are random: an index on them costs a page for each file, which
+//! is little beside the file, and lets a sweep ask whether a file is in use before it removes it. An archive is
 //! found by number alone and listed by vault, and its row is wide: it lives under its number, and the index on the vault
 //! costs a dozen bytes. The parts of an upload become those of an archive by its taking over the upload's number.
 
@@ -71,6 +72,7 @@ CREATE TABLE archives (
 ) STRICT;
 -- An index ends with the row's number, so this is the list of a vault in order.
 CREATE INDEX archives_of_vault ON archives (vault);
+CREATE INDEX archives_by_payload ON archives (payload) WHERE payload IS NOT NULL;
 CREATE INDEX deleted_archives ON archives (vault) WHERE deleted_write IS NOT NULL;
 
 -- What tokens and uploads became is remembered as long as the vault: a replay must refuse what was refused.
@@ -111,6 +113,7 @@ CREATE TABLE parts (
     tree_hash BLOB NOT NULL,
     PRIMARY KEY (upload, idx)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX parts_by_payload ON parts (payload);
 
 -- An archive job has an archive, an inventory job has the writes that it shows.
 CREATE TABLE jobs (
@@ -147,6 +150,7 @@ CREATE INDEX jobs_of_vault ON jobs (vault);
 CREATE INDEX jobs_of_archive ON jobs (archive) WHERE archive IS NOT NULL;
 CREATE INDEX inventory_jobs ON jobs (vault, writes) WHERE writes IS NOT NULL;
 CREATE INDEX due_jobs ON jobs (due) WHERE status = 'InProgress';
+CREATE INDEX jobs_by_output ON jobs (output_payload) WHERE output_payload IS NOT NULL;
 CREATE INDEX ended_jobs ON jobs (completed) WHERE completed IS NOT NULL;
 
 CREATE TABLE staged (payload BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;

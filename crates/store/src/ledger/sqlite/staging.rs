@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::columns::{bound, execute, list};
+use super::columns::{bound, execute, find, list};
 use crate::{
     entry::{PayloadId, UploadNumber},
     payload::RecordPlace,
@@ -35,6 +35,24 @@ pub(super) fn page(
     let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
     let sql = "SELECT payload FROM staged WHERE payload > ?1 ORDER BY payload LIMIT ?2";
     list(db, sql, params![after, bound(limit)], |mut columns| columns.get())
+}
+
+/// Whether an id is staged and no row has it. It asks every table that names payload files, by an index.
+pub(super) const IS_GARBAGE: &str = "SELECT EXISTS (SELECT 1 FROM staged WHERE payload = ?1) \
+     AND NOT EXISTS (SELECT 1 FROM archives WHERE payload = ?1) \
+     AND NOT EXISTS (SELECT 1 FROM parts WHERE payload = ?1) \
+     AND NOT EXISTS (SELECT 1 FROM jobs WHERE output_payload = ?1)";
+
+pub(super) fn garbage(
+    db: &Connection,
+    mut ids: Vec<PayloadId>,
+) -> rusqlite::Result<Vec<PayloadId>> {
+    let mut failed = None;
+    ids.retain(|id| {
+        let found = find(db, IS_GARBAGE, [id], |mut columns| columns.get::<bool>());
+        found.map_err(|error| failed = Some(error)).ok().flatten().unwrap_or(false)
+    });
+    failed.map_or(Ok(ids), Err)
 }
 
 pub(super) fn add_dead_bytes(db: &Connection, place: RecordPlace) -> rusqlite::Result<()> {

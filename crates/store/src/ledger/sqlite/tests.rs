@@ -6,7 +6,7 @@ use icefield_protocol::{AccountId, Timestamp, VaultName};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{SqliteLedger, archive, purge};
+use super::{SqliteLedger, archive, purge, staging};
 use crate::{
     entry::{Entry, Outcome, PayloadId, VaultNumber},
     error::StoreError,
@@ -188,6 +188,11 @@ async fn long_lists_follow_an_index_in_the_order_of_the_answer() {
     assert!(purge.contains("SCAN a USING INDEX deleted_archives"), "{purge}");
     assert!(purge.contains("jobs_of_archive (archive=?)"), "{purge}");
     assert!(purge.contains("inventory_jobs (vault=? AND writes>? AND writes<?)"), "{purge}");
+    let garbage = plan(staging::IS_GARBAGE);
+    assert!(!garbage.contains("SCAN archives") && !garbage.contains("SCAN jobs"), "{garbage}");
+    for index in ["archives_by_payload", "parts_by_payload", "jobs_by_output"] {
+        assert!(garbage.contains(index), "{garbage}");
+    }
     for plan in [list, purge] {
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
