@@ -69,6 +69,13 @@ impl Pattern {
         Ok(Self { text, tokens, any_depth })
     }
 
+    /// Returns the pattern of a path and all below it.
+    pub fn of(path: &CatalogPath) -> Self {
+        let tokens = path.as_bytes().iter().copied().map(Token::Byte).collect();
+        let text = [b"/", path.as_bytes()].concat();
+        Self { text, tokens, any_depth: false }
+    }
+
     /// Whether the pattern matches the path or a folder above it.
     pub fn matches(&self, path: &CatalogPath) -> bool {
         let bytes = path.as_bytes();
@@ -238,6 +245,14 @@ mod tests {
         assert!(!matches(b"x\\*y", b"xzy"));
         assert!(matches(b"x\\y", b"x\\y"));
         assert!(matches(b"-rf", b"-rf"));
+    }
+
+    #[test]
+    fn the_pattern_of_a_path_takes_its_stars_as_they_are() {
+        let path = |text: &str| CatalogPath::parse(text).unwrap();
+        let pattern = Pattern::of(&path("a*/\\*"));
+        assert!(pattern.matches(&path("a*/\\*")) && pattern.matches(&path("a*/\\*/x")));
+        assert!(!pattern.matches(&path("ab/\\*")) && !pattern.matches(&path("x/a*/\\*")));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use icefield_protocol::{ArchiveId, LinearHash, Timestamp, TreeHash};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
-use super::{Catalog, CatalogError, Entry, FileTime, Kind, VaultRef};
+use super::{Catalog, CatalogError, Entry, FileTime, Kind, VaultRef, tree::Tree};
 use crate::path::CatalogPath;
 
 /// Which entries are wanted.
@@ -16,6 +16,9 @@ pub struct EntryQuery {
     /// Only what had been archived by then.
     pub as_of: Option<Timestamp>,
 }
+
+/// An entry and its number.
+type Row = (Entry, i64);
 
 const COLUMNS: &str = "path, kind, size, mtime_s, mtime_ns, mode, link_target, tree_hash, archive, \
                        uploaded, description, manifest";
@@ -49,6 +52,9 @@ impl Catalog {
 
     /// Hands entries to `each`, by path, then the oldest version first, as they were when the call began.
     ///
+    /// Without `versions` they are a tree that can exist: where a file or link has taken the place of a folder, or a folder
+    /// that of a file, only what came last is handed over.
+    ///
     /// Memory does not depend on their number. `each` may call the catalog.
     ///
     /// # Errors
@@ -62,22 +68,44 @@ impl Catalog {
     ) -> Result<(), E> {
         self.read(|connection| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM entry WHERE vault = ? AND uploaded <= ? AND gone IS NULL
+                "SELECT {COLUMNS}, id FROM entry WHERE vault = ? AND uploaded <= ? AND gone IS NULL
                  ORDER BY path, uploaded, id"
             );
             let until = query.as_of.map_or(i64::MAX, Timestamp::unix_millis);
             let mut select = connection.prepare_cached(&sql).map_err(CatalogError::from)?;
             let mut rows = select.query(params![vault.0, until]).map_err(CatalogError::from)?;
-            let mut last: Option<Entry> = None;
-            while let Some(row) = rows.next().map_err(CatalogError::from)? {
-                let entry = entry(row)?;
-                if let Some(older) = last.replace(entry)
-                    && (query.versions || last.as_ref().is_some_and(|new| new.path != older.path))
-                {
-                    each(older)?;
+            let mut tree = Tree::new(connection, vault, until).map_err(CatalogError::from)?;
+            let mut last: Option<Row> = None;
+            loop {
+                let next = rows.next().map_err(CatalogError::from)?;
+                let next = next.map(numbered).transpose()?;
+                if let Some((entry, id)) = last.take() {
+                    let following = next.as_ref().map(|(entry, _): &Row| &entry.path);
+                    let is_wanted = query.versions
+                        || (following != Some(&entry.path)
+                            && tree.has(&entry, id, following).map_err(CatalogError::from)?);
+                    if is_wanted {
+                        each(entry)?;
+                    }
                 }
+                if next.is_none() {
+                    return Ok(());
+                }
+                last = next;
             }
-            last.map_or(Ok(()), each)
+        })
+    }
+
+    /// Whether a path, or anything below it, is known.
+    pub fn knows(&self, vault: VaultRef, path: &CatalogPath) -> Result<bool, CatalogError> {
+        self.read(|connection| {
+            let [first, end] = [b"/", b"0"].map(|byte| [path.as_bytes(), byte].concat());
+            let mut select = connection.prepare_cached(
+                "SELECT 1 FROM entry WHERE vault = ?1 AND path = ?2 AND gone IS NULL UNION ALL
+                 SELECT 1 FROM entry WHERE vault = ?1 AND path > ?3 AND path < ?4 AND gone IS NULL
+                 LIMIT 1",
+            )?;
+            Ok(select.exists(params![vault.0, path.as_bytes(), first, end])?)
         })
     }
 
@@ -251,7 +279,11 @@ fn newest(
     rows.next()?.map(entry).transpose()
 }
 
-fn entry(row: &Row<'_>) -> Result<Entry, CatalogError> {
+fn numbered(row: &rusqlite::Row<'_>) -> Result<Row, CatalogError> {
+    Ok((entry(row)?, row.get(12)?))
+}
+
+fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, CatalogError> {
     let mtime = match (row.get(3)?, row.get(4)?) {
         (Some(seconds), Some(nanos)) => Some(FileTime { seconds, nanos }),
         _ => None,

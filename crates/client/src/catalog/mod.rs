@@ -20,6 +20,7 @@ mod refreshes;
 mod retrievals;
 mod run;
 mod schema;
+mod tree;
 mod uploads;
 mod vaults;
 

@@ -473,3 +473,53 @@ fn times_of_files_are_written_and_read() {
     assert_eq!(FileTime { seconds: i64::MAX, nanos: 0 }.to_rfc3339(), None);
     assert!("yesterday".parse::<FileTime>().is_err());
 }
+
+#[test]
+fn a_file_that_took_the_place_of_a_folder_hides_what_was_below_it() {
+    let (_dir, catalog, vault) = catalog();
+    let entries = [
+        folder("a", "m1", at(10)),
+        file("a/b", "AB", at(10)),
+        file("a/b/deep", "ABD", at(5)),
+        file("a-b", "A-B", at(10)),
+        file("a.txt", "TXT", at(10)),
+        file("a", "A", at(20)),
+        file("a0", "A0", at(10)),
+    ];
+    catalog.record(vault, &entries).unwrap();
+    let newest = all(&catalog, vault, EntryQuery::default());
+    assert_eq!(names(&newest), [("a", "A"), ("a-b", "A-B"), ("a.txt", "TXT"), ("a0", "A0")]);
+    let then = all(&catalog, vault, EntryQuery { versions: false, as_of: Some(at(19)) });
+    let before = [("a", "-"), ("a-b", "A-B"), ("a.txt", "TXT"), ("a/b", "AB"), ("a0", "A0")];
+    assert_eq!(names(&then), before);
+    let every = all(&catalog, vault, EntryQuery { versions: true, as_of: None });
+    assert_eq!(every.len(), entries.len());
+}
+
+#[test]
+fn a_folder_that_took_the_place_of_a_file_hides_the_file() {
+    let (_dir, catalog, vault) = catalog();
+    let entries = [
+        file("a", "A", at(10)),
+        file("a!", "other", at(10)),
+        file("a/new", "N", at(20)),
+        file("a/old", "O", at(5)),
+        file("b", "B", at(10)),
+        folder("b", "m", at(20)),
+        file("b/old", "BO", at(5)),
+    ];
+    catalog.record(vault, &entries).unwrap();
+    let newest = all(&catalog, vault, EntryQuery::default());
+    assert_eq!(names(&newest), [("a!", "other"), ("a/new", "N"), ("b", "-"), ("b/old", "BO")]);
+    let then = all(&catalog, vault, EntryQuery { versions: false, as_of: Some(at(19)) });
+    assert_eq!(names(&then), [("a", "A"), ("a!", "other"), ("b", "B")]);
+}
+
+#[test]
+fn of_a_file_and_a_path_below_it_of_the_same_time_the_later_record_counts() {
+    let (_dir, catalog, vault) = catalog();
+    catalog.record(vault, &[file("a/b", "AB", at(1)), file("a", "A", at(1))]).unwrap();
+    assert_eq!(names(&all(&catalog, vault, EntryQuery::default())), [("a", "A")]);
+    catalog.record(vault, &[file("a/c", "AC", at(1))]).unwrap();
+    assert_eq!(names(&all(&catalog, vault, EntryQuery::default())), [("a/c", "AC")]);
+}

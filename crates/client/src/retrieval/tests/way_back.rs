@@ -247,3 +247,16 @@ async fn a_plan_tells_what_it_would_do_and_changes_nothing() {
     assert!(!scene.to().exists());
     assert_eq!(scene.shelf.state().initiated, 0);
 }
+
+#[tokio::test]
+async fn a_file_in_place_of_a_folder_and_a_folder_in_place_of_a_file_come_back_as_they_were_last() {
+    let scene = Scene::new();
+    scene.archived("was-folder/x", "old-x", bytes(10));
+    scene.archived("was-folder", "file", bytes(20));
+    scene.archived("was-file", "old-file", bytes(30));
+    scene.archived("was-file/x", "x", bytes(40));
+    let report = scene.run(&scene.options()).await.unwrap();
+    assert!(report.0.failed.is_empty(), "{report:?}");
+    assert_eq!(fs::read(scene.to().join("was-folder")).unwrap(), bytes(20));
+    assert_eq!(fs::read(scene.to().join("was-file/x")).unwrap(), bytes(40));
+}
