@@ -29,6 +29,7 @@ use rustix::{
     io::Errno,
 };
 
+pub(crate) use partial::temporary_path;
 pub use partial::{Partial, Staged};
 
 use crate::{catalog::FileTime, path::CatalogPath};
@@ -431,16 +432,29 @@ fn remove_if_there(folder: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
     }
 }
 
-/// Sets the mode as recorded, all of 0o7777, then the modification time; returns a warning for a mode that was refused.
+/// Bits that a file can get back: setuid and setgid would make a program that runs with the rights of whoever retrieves,
+/// and a foreign vault may record what it likes.
+const FILE_MODE: u32 = 0o777;
+
+/// Bits that a folder can get back: sticky takes rights away only.
+const FOLDER_MODE: u32 = 0o1777;
+
+/// Sets the mode as recorded, but for setuid and setgid, then the modification time; returns a warning for a mode that
+/// was refused.
 fn set_attributes(
     thing: &impl AsFd,
     mode: Option<u32>,
     mtime: Option<FileTime>,
 ) -> Result<Option<String>, Errno> {
-    let warning = mode.and_then(|mode| {
-        let refused = fchmod(thing, Mode::from_raw_mode(mode & 0o7777)).err()?;
-        Some(format!("the mode {:04o} could not be set: {refused}", mode & 0o7777))
-    });
+    let warning = match mode {
+        None => None,
+        Some(mode) => {
+            let is_folder = kind(&fstat(thing)?) == FileType::Directory;
+            let mode = mode & if is_folder { FOLDER_MODE } else { FILE_MODE };
+            let refused = fchmod(thing, Mode::from_raw_mode(mode)).err();
+            refused.map(|refused| format!("the mode {mode:04o} could not be set: {refused}"))
+        }
+    };
     if let Some(mtime) = mtime {
         futimens(thing, &times(mtime))?;
     }

@@ -7,10 +7,12 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::fs::{FileExt as _, MetadataExt as _},
     },
+    sync::{Mutex, PoisonError},
 };
 
+use icefield_protocol::LinearHash;
 use rustix::{
-    fs::{Mode, OFlags, fdatasync, fsync, openat, renameat},
+    fs::{Mode, OFlags, fdatasync, fsync, ftruncate, openat, renameat},
     io::Errno,
 };
 
@@ -32,7 +34,9 @@ pub struct Partial {
     file: fs::File,
     path: CatalogPath,
     temporary: Vec<u8>,
-    resumed: bool,
+    /// Whether a sync has failed. Held while one is under way: a failure is told once, and then the next sync would
+    /// succeed without the bytes being there.
+    unsynced: Mutex<bool>,
 }
 
 /// A complete file that still has its temporary name. Holds no descriptor, so thousands of them may wait.
@@ -53,10 +57,9 @@ impl Staged {
 }
 
 impl Destination {
-    /// Opens the partial file of `path`; `tag` keeps partial files of different content apart.
+    /// Makes an empty partial file of `path`; `tag` keeps partial files of different content apart.
     ///
-    /// With `resume` one that is there is opened as it is, otherwise an empty one is made. With `recorded`, when a mode
-    /// will be set at the end, nobody else may read it until then.
+    /// With `recorded`, when a mode will be set at the end, nobody else may read it until then.
     ///
     /// # Errors
     ///
@@ -65,24 +68,36 @@ impl Destination {
         &self,
         path: &CatalogPath,
         tag: u32,
-        resume: bool,
         recorded: bool,
     ) -> Result<Partial, PlaceError> {
         let folder = self.make_parent(path)?;
         let temporary = temporary_name(path, tag);
         let failed = |errno| PlaceError::io("opening the partial file of", path)(errno);
-        let earlier = resume.then(|| reopen(&folder, &temporary)).flatten();
-        let resumed = earlier.is_some();
-        let file = match earlier {
-            Some(file) => file,
-            None => {
-                remove_if_there(&folder, &temporary).map_err(failed)?;
-                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let mode = Mode::from_raw_mode(if recorded { 0o600 } else { 0o666 });
-                openat(&folder, &temporary[..], flags, mode).map_err(failed)?.into()
-            }
-        };
-        Ok(Partial { folder, file, path: path.clone(), temporary, resumed })
+        remove_if_there(&folder, &temporary).map_err(failed)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(if recorded { 0o600 } else { 0o666 });
+        let file = openat(&folder, &temporary[..], flags, mode).map_err(failed)?.into();
+        Ok(Partial::new(folder, file, path.clone(), temporary))
+    }
+
+    /// Opens the partial file that an earlier run has left, if it is a plain file that only its own name leads to.
+    ///
+    /// What is in it may be anything, as it lay about between the runs; only its length is made to be `length`.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be reached, or the length not be set.
+    pub fn earlier_partial(
+        &self,
+        path: &CatalogPath,
+        tag: u32,
+        length: u64,
+    ) -> Result<Option<Partial>, PlaceError> {
+        let Some(folder) = self.parent(path, false)? else { return Ok(None) };
+        let temporary = temporary_name(path, tag);
+        let Some(file) = reopen(&folder, &temporary) else { return Ok(None) };
+        ftruncate(&file, length).map_err(PlaceError::io("setting the length of", path))?;
+        Ok(Some(Partial::new(folder, file, path.clone(), temporary)))
     }
 
     /// Gives staged files their names. On return those with `Ok` are durable, data and name.
@@ -163,19 +178,21 @@ impl Destination {
 }
 
 impl Partial {
-    /// Whether the partial file of an earlier run was opened.
-    pub fn resumed(&self) -> bool {
-        self.resumed
+    fn new(folder: OwnedFd, file: fs::File, path: CatalogPath, temporary: Vec<u8>) -> Self {
+        Self { folder, file, path, temporary, unsynced: Mutex::new(false) }
     }
 
-    /// Where the partial file lies below the destination.
-    pub fn temporary_path(&self) -> CatalogPath {
-        let name = &self.temporary;
-        let path = match self.path.parent() {
-            Some(parent) => parent.join(name),
-            None => CatalogPath::parse(name.as_slice()),
-        };
-        path.expect("a name beside a name of a catalog path is one")
+    /// Reads bytes at an offset; fails when the file ends before the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// When the file is too short or the disk fails.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), PlaceError> {
+        self.file.read_exact_at(buffer, offset).map_err(|source| PlaceError::Io {
+            doing: "reading the partial file of",
+            path: self.path.to_string(),
+            source,
+        })
     }
 
     /// Writes bytes at an offset.
@@ -195,9 +212,12 @@ impl Partial {
     ///
     /// # Errors
     ///
-    /// When the sync fails; it must not be tried again.
+    /// When the sync fails, and from then on always: nobody knows which bytes are there.
     pub fn sync_data(&self) -> Result<(), PlaceError> {
-        fdatasync(self.file.as_fd()).map_err(PlaceError::io("syncing", &self.path))
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = if *unsynced { Err(Errno::IO) } else { fdatasync(self.file.as_fd()) };
+        *unsynced = synced.is_err();
+        synced.map_err(PlaceError::io("syncing", &self.path))
     }
 
     /// Ends writing: the file has its mode and time, and waits for its name.
@@ -228,10 +248,24 @@ impl Partial {
     }
 }
 
+/// The same for every run, so that a later run finds the partial file and none is left behind; another one for every
+/// path, also where only the end of a long name differs.
 pub(super) fn temporary_name(path: &CatalogPath, tag: u32) -> Vec<u8> {
     let name = path.name();
     let repeated = &name[..name.len().min(MAX_REPEATED_NAME_BYTES)];
-    [b".", repeated, format!(".icefield-{tag:08x}").as_bytes()].concat()
+    let [a, b, c, d, ..] = *LinearHash::of(name).as_bytes();
+    let of_name = u32::from_be_bytes([a, b, c, d]);
+    [b".", repeated, format!(".icefield-{tag:08x}{of_name:08x}").as_bytes()].concat()
+}
+
+/// Where the partial file of `path` lies below the destination.
+pub(crate) fn temporary_path(path: &CatalogPath, tag: u32) -> CatalogPath {
+    let name = temporary_name(path, tag);
+    let temporary = match path.parent() {
+        Some(parent) => parent.join(&name),
+        None => CatalogPath::parse(name),
+    };
+    temporary.expect("a name beside a name of a catalog path is one")
 }
 
 /// Opens a partial file of an earlier run, if it is a plain file that only its own name leads to.
@@ -261,5 +295,28 @@ fn rename_new(folder: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
             _ => Err(Errno::EXIST),
         },
         Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::{path::CatalogPath, place::Destination};
+
+    /// Two segments of one file were synced at a time; the system tells a failure once, so the second sync "succeeded"
+    /// and its segment was journalled although its bytes were perhaps not there.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn after_a_failed_sync_none_of_the_same_file_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = Destination::open(folder.path()).unwrap();
+        let mut partial = to.partial(&CatalogPath::parse("f").unwrap(), 1, true).unwrap();
+        partial.sync_data().unwrap();
+        // A device that cannot be synced.
+        let file = std::mem::replace(&mut partial.file, fs::File::open("/dev/null").unwrap());
+        assert!(partial.sync_data().is_err());
+        partial.file = file;
+        assert!(partial.sync_data().is_err());
     }
 }

@@ -3,19 +3,20 @@
 //! Up to [`SMALL_MAX_BYTES`] a file is received in memory and written in one step. Up to [`SEGMENT_MIN_BYTES`] it is one
 //! request that is written as it comes. Beyond that the output is cut into segments of one power of two of MiB, several
 //! in transfer at a time over all files; each one is written, synced and then journalled with its tree hash, and the
-//! hashes of all of them combine to that of the archive, without another read.
+//! hashes of all of them combine to that of the archive, without another read. Only what an earlier run has left is read
+//! from the disk before it is relied on.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::ready, stream};
 use icefield_protocol::{ByteRange, JobDescription, JobId};
 use icefield_treehash::{HashStream, Roles, TreeHash};
 
 use super::{PlannedFile, RetrieveContext, blocking, chain, execute::Shared, jobs::Item};
 use crate::{
     catalog::CatalogError,
-    place::{Partial, PlaceError, Staged},
+    place::{Partial, PlaceError, Staged, temporary_path},
     target::{Output, TargetError},
 };
 
@@ -46,9 +47,19 @@ pub(super) enum DownloadError {
     /// The destination failed.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// A sync failed: of what was written nobody knows what is there.
+    #[error("the partial file is not durable")]
+    Unsynced(#[source] PlaceError),
     /// The journal failed.
     #[error("the catalog failed")]
     Catalog(#[from] CatalogError),
+}
+
+impl DownloadError {
+    /// Whether nothing that has come so far can be relied on.
+    pub(super) const fn spoils(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Unsynced(_))
+    }
 }
 
 impl From<TargetError> for DownloadError {
@@ -134,7 +145,7 @@ pub(super) async fn download(
     blocking(move || match checked {
         Ok(()) => Ok(partial.stage(file.mode, file.mtime, overwrite)?),
         Err(error) => {
-            if matches!(error, DownloadError::Damaged(_)) {
+            if error.spoils() {
                 partial.discard();
             }
             Err(error)
@@ -157,7 +168,7 @@ async fn small(
     let (file, window, tag) = (item.file.clone(), wanted.window.clone(), tag(&item.file));
     let task = Arc::clone(shared);
     let staged = blocking(move || {
-        let partial = task.destination.partial(&file.path, tag, false, file.mode.is_some())?;
+        let partial = task.destination.partial(&file.path, tag, file.mode.is_some())?;
         let mut writer = Writer::new(Arc::new(partial), window, 0);
         for chunk in chunks {
             writer.push(chunk);
@@ -177,24 +188,81 @@ async fn open_partial(
     wanted: &Wanted,
     segment_size: u64,
 ) -> Result<(Arc<Partial>, BTreeMap<u64, TreeHash>), DownloadError> {
-    let (shared, item, tag) = (Arc::clone(shared), item.clone(), tag(&item.file));
+    let (task, file, tag) = (Arc::clone(shared), item.file.clone(), tag(&item.file));
+    let journalled = &item.retrieval.segments;
+    if item.retrieval.segment_size == Some(segment_size) && !journalled.is_empty() {
+        let length = wanted.window.end - wanted.window.start;
+        let earlier = blocking(move || task.destination.earlier_partial(&file.path, tag, length));
+        let earlier = earlier.await?;
+        if let Some(partial) = earlier.map(Arc::new) {
+            let done = still_there(shared, &partial, wanted, segment_size, journalled).await;
+            return Ok((partial, done));
+        }
+    }
+    let (task, file, retrieval) = (Arc::clone(shared), item.file.clone(), item.retrieval.id);
     let whole = wanted.size <= segment_size;
     blocking(move || {
-        let path = &item.file.path;
-        let journalled = item.retrieval.segment_size == Some(segment_size)
-            && !item.retrieval.segments.is_empty();
-        let recorded = item.file.mode.is_some();
-        let partial = shared.destination.partial(path, tag, journalled, recorded)?;
-        if partial.resumed() {
-            return Ok((Arc::new(partial), item.retrieval.segments));
-        }
         if !whole {
-            let name = shared.destination.full_path(&partial.temporary_path());
-            shared.context.catalog.begin_download(item.retrieval.id, &name, segment_size)?;
+            // Before there is an empty file that earlier segments could be taken to be in.
+            let name = task.destination.full_path(&temporary_path(&file.path, tag));
+            task.context.catalog.begin_download(retrieval, &name, segment_size)?;
         }
+        let partial = task.destination.partial(&file.path, tag, file.mode.is_some())?;
         Ok((Arc::new(partial), BTreeMap::new()))
     })
     .await
+}
+
+/// Returns those journalled segments that the partial file of an earlier run has, whole and unchanged.
+///
+/// It lay on a disk between the runs: it may have been cut, written to or restored from elsewhere. Reading it is cheap
+/// beside asking the target again.
+async fn still_there(
+    shared: &Arc<Shared>,
+    partial: &Arc<Partial>,
+    wanted: &Wanted,
+    segment_size: u64,
+    journalled: &BTreeMap<u64, TreeHash>,
+) -> BTreeMap<u64, TreeHash> {
+    stream::iter(journalled.clone())
+        .map(|(index, hash)| {
+            let span = span(index, segment_size, wanted.size);
+            async move {
+                let found = hash_of(shared, partial, &wanted.window, span).await;
+                (found == Some(hash)).then_some((index, hash))
+            }
+        })
+        .buffer_unordered(shared.segments_at_once)
+        .filter_map(ready)
+        .collect()
+        .await
+}
+
+/// Returns the tree hash of a segment as the partial file has it; none if the file has not all of it.
+async fn hash_of(
+    shared: &Arc<Shared>,
+    partial: &Arc<Partial>,
+    window: &Range<u64>,
+    span: Range<u64>,
+) -> Option<TreeHash> {
+    let _permit = shared.segments.acquire().await.expect("the semaphore is never closed");
+    // Of a segment at the edge of what is wanted the file has a part only.
+    let end = span.end.checked_sub(window.start).filter(|_| span.end <= window.end)?;
+    let mut offset = span.start.checked_sub(window.start)?;
+    let mut hashing = shared.context.hashing.start(Roles { linear: false });
+    while offset < end {
+        let length = (end - offset).min(WRITE_BYTES as u64);
+        let task = Arc::clone(partial);
+        let read = blocking(move || {
+            let length = usize::try_from(length).expect("a length below the limit");
+            let mut buffer = vec![0; length];
+            // What cannot be read is fetched and written again.
+            task.read_at(&mut buffer, offset).ok().map(|()| Bytes::from(buffer))
+        });
+        hashing.submit(read.await?).await;
+        offset += length;
+    }
+    Some(hashing.finish().await.tree)
 }
 
 /// Fetches all segments that are not done, and returns the tree hash of the output.
@@ -244,7 +312,7 @@ async fn journal(
 ) -> Result<(), DownloadError> {
     let (shared, partial) = (Arc::clone(shared), Arc::clone(partial));
     blocking(move || {
-        partial.sync_data()?;
+        partial.sync_data().map_err(DownloadError::Unsynced)?;
         shared.context.catalog.record_segment(retrieval, index, hash)?;
         Ok(())
     })

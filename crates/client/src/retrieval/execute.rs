@@ -218,7 +218,7 @@ fn place_all(shared: &Shared, skipped: Vec<Entry>, made: Vec<Entry>) -> Vec<Plac
             continue;
         }
         let staged = destination
-            .partial(&entry.path, 0, false, entry.mode.is_some())
+            .partial(&entry.path, 0, entry.mode.is_some())
             .and_then(|partial| partial.stage(entry.mode, entry.mtime, shared.overwrite));
         match staged {
             Ok(staged) => empty.push((entry, staged)),
@@ -436,7 +436,7 @@ async fn attempt(shared: &Arc<Shared>, item: &Item) -> Attempt {
         Err(error @ DownloadError::Gone) => Attempt::Lost(error.to_string()),
         Err(error) => {
             // What is wrong will not become right: nothing of it is worth keeping.
-            if matches!(error, DownloadError::Damaged(_)) {
+            if error.spoils() {
                 let (catalog, id) = (shared.context.catalog.clone(), item.retrieval.id);
                 if let Err(error) = blocking(move || catalog.end_retrieval(id)).await {
                     shared.warn(&item.file.path, chain(&error));

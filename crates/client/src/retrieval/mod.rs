@@ -8,7 +8,8 @@
 //! A [`Plan`] is made first and changes nothing, so that a command line can show files, bytes and price and ask.
 //! [`retrieve`] then starts every job at once, so that hours of waiting are waited once, and downloads each output as it
 //! becomes ready. Whatever stops it, even `kill -9`, the same call goes on: started jobs are found in the journal or in
-//! the target's list, and segments that were verified and synced are read neither from the target nor from disk again.
+//! the target's list, and segments that were verified and synced are not read from the target again: the next run reads
+//! them from the disk once, and what has changed there since is fetched anew.
 //!
 //! Memory is bounded by the constants in `download`; only the plan grows, by a few hundred bytes for each file.
 

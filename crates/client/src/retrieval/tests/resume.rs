@@ -8,7 +8,8 @@ use super::{Scene, bytes, entry, names};
 use crate::{catalog::Kind, retrieval::RetrieveOptions};
 
 const LARGE: usize = (66 << 20) + 11;
-const SEGMENT: u64 = 16 << 20;
+const SEGMENT_BYTES: usize = 16 << 20;
+const SEGMENT: u64 = SEGMENT_BYTES as u64;
 
 fn range_of(index: u64) -> ByteRange {
     let first = index * SEGMENT;
@@ -91,4 +92,36 @@ async fn a_partial_file_that_was_taken_away_is_begun_again() {
     let (report, _) = scene.run(&scene.options()).await.unwrap();
     assert_eq!(report.retrieved, 1);
     assert!(fs::read(scene.to().join("large")).unwrap() == bytes(LARGE));
+}
+
+/// Cuts, overwrites and lengthens the partial file between the runs; the journal tells of segments that are not there.
+///
+/// The journal alone was trusted: a partial file that had been cut to nothing became a file of zeros, "retrieved".
+#[tokio::test]
+async fn segments_that_are_not_in_the_partial_file_any_more_are_fetched_again() {
+    let spoil: [fn(&mut Vec<u8>); 4] = [
+        |partial| partial.clear(),
+        |partial| partial.truncate(SEGMENT_BYTES + 1),
+        |partial| partial[SEGMENT_BYTES + 77] ^= 1,
+        |partial| partial.resize(LARGE + 5, 7),
+    ];
+    for (case, spoil) in spoil.into_iter().enumerate() {
+        let scene = Scene::new();
+        scene.archived("large", "large", bytes(LARGE));
+        assert!(!killed_after(&scene, 3 + 2 * 17 + 5).await);
+        settle(&scene).await;
+        assert_eq!(journalled(&scene).len(), 2, "the test stops after two segments");
+        let names = names(&scene.to());
+        let partial = scene.to().join(&names[0]);
+        let mut content = fs::read(&partial).unwrap();
+        spoil(&mut content);
+        fs::write(&partial, content).unwrap();
+        scene.shelf.state().read.clear();
+        let (report, _) = scene.run(&scene.options()).await.unwrap();
+        assert_eq!(report.retrieved, 1, "case {case}");
+        assert!(fs::read(scene.to().join("large")).unwrap() == bytes(LARGE), "case {case}");
+        let first_again =
+            scene.shelf.state().read.iter().any(|(_, range)| *range == Some(range_of(0)));
+        assert_eq!(first_again, case == 0, "case {case}: only what does not fit is fetched");
+    }
 }
