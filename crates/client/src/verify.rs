@@ -1,14 +1,18 @@
 //! Compares files on disk with the catalog: what is missing, what differs, what was never archived.
 //!
 //! Sizes, kinds and link targets are compared first; files of equal size are then read and their tree hashes compared.
-//! Nothing is retrieved and nothing changed. Local files are looked up as `upload` named them: below the parent of the
-//! given path, or below the current folder. No link inside is followed.
+//! Nothing is retrieved and nothing changed. Local files are looked up as `upload` named them: [`locate`] finds the folder
+//! that the catalog's paths begin in. No link inside is followed.
+
+mod locate;
 
 use std::{collections::HashSet, fmt, fs, io, path::PathBuf, sync::Arc};
 
 use bytes::BytesMut;
 use futures_util::{StreamExt as _, stream};
 use icefield_treehash::{HashPool, Roles, TreeHash};
+
+pub use locate::{Located, locate};
 
 use crate::{
     catalog::{Catalog, CatalogError, Entry, EntryQuery, Kind, VaultRef},
@@ -31,7 +35,7 @@ pub struct VerifyOptions {
     pub base: PathBuf,
     /// Only these paths; none means all of the catalog.
     pub only: Vec<Pattern>,
-    /// Folders below `base` in which files that were never archived are looked for.
+    /// What lies below `base` here and was never archived is told, the path itself or what is in it.
     pub extras_in: Vec<CatalogPath>,
     /// Files that are compared at a time. Memory grows with it.
     pub hashing: HashPool,
@@ -100,6 +104,8 @@ impl fmt::Display for Difference {
 /// What a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
+    /// Paths of the catalog that were looked at. With 0 of them nothing was verified.
+    pub compared: u64,
     /// Paths that are as the catalog has them.
     pub equal: u64,
     /// Of these, files whose tree hash the catalog does not know, so that only the size could be compared.
@@ -122,6 +128,26 @@ pub enum VerifyError {
     /// There is nothing to compare with.
     #[error("there is no folder {}", .0.display())]
     NoBase(PathBuf),
+    /// The current folder is gone, or the path is empty.
+    #[error("there is no path {}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The catalog has no path that a local path could have been archived as.
+    #[error("{} is not archived as any of: {tried}", path.display())]
+    Unknown {
+        /// The local path.
+        path: PathBuf,
+        /// What was looked for.
+        tried: String,
+    },
+    /// There is nothing to compare.
+    #[error("{} is neither on disk nor in the catalog", .0.display())]
+    Nowhere(PathBuf),
 }
 
 /// Compares; `on_difference` is told about each path that differs, extras last.
@@ -148,6 +174,7 @@ pub async fn verify(
         .map(|entry| compare(&options.hashing, Arc::clone(&base), entry))
         .buffered(READ_AT_ONCE);
     while let Some(Compared { path, bytes, difference, by_size_only }) = compared.next().await {
+        report.compared += 1;
         report.bytes += bytes;
         report.by_size_only += u64::from(by_size_only);
         match difference {
@@ -272,19 +299,20 @@ impl Known {
     }
 }
 
-/// Finds what lies in the folders and is not in the catalog; a folder that is not known stands for all below it.
-fn extras(base: &Destination, mut folders: Vec<CatalogPath>, known: &Known) -> Vec<CatalogPath> {
+/// Finds what is there and not in the catalog; a folder that is not known stands for all below it.
+fn extras(base: &Destination, mut paths: Vec<CatalogPath>, known: &Known) -> Vec<CatalogPath> {
     let mut extras = Vec::new();
-    while let Some(folder) = folders.pop() {
-        let Ok(names) = base.names(&folder) else { continue };
-        for name in names {
-            let Ok(path) = folder.join(&name) else { continue };
-            let inner = known.paths.contains(&path) || known.folders.contains(&path);
-            if !inner {
-                extras.push(path);
-            } else if matches!(base.look(&path), Ok(Found::Folder(_))) {
-                folders.push(path);
+    while let Some(path) = paths.pop() {
+        let found = base.look(&path).unwrap_or(Found::Nothing);
+        let is_known = known.paths.contains(&path) || known.folders.contains(&path);
+        match found {
+            Found::Nothing => {}
+            _ if !is_known => extras.push(path),
+            Found::Folder(_) => {
+                let names = base.names(&path).unwrap_or_default();
+                paths.extend(names.iter().filter_map(|name| path.join(name).ok()));
             }
+            _ => {}
         }
     }
     extras.sort();
@@ -416,7 +444,20 @@ mod tests {
         assert_eq!(differences[3].1, Difference::Kind { expected: Kind::File, found: "a link" });
         assert_eq!(differences[4].1, Difference::Size { expected: 10, found: 5 });
         assert_eq!(differences[5].1, Difference::Extra);
-        assert_eq!(report.equal, 2);
+        assert_eq!((report.equal, report.compared), (2, 7));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_never_archived_differs_though_nothing_is_compared() {
+        let scene = Scene::new();
+        scene.archived("d/f", "f", bytes(10));
+        scene.run(&scene.options()).await.unwrap();
+        fs::write(scene.to().join("d/new"), "").unwrap();
+        let (report, differences) = verified(&scene, &["/d/new"], &["d/new"]).await;
+        assert_eq!(report.compared, 0);
+        assert_eq!(differences, [("d/new".to_owned(), Difference::Extra)]);
+        let (report, differences) = verified(&scene, &["/d/f"], &["d/f"]).await;
+        assert_eq!((report.compared, report.equal, differences), (1, 1, vec![]));
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ use crate::{
     pattern::Pattern,
 };
 
+pub(crate) use roots::normalised;
 pub use roots::{Root, Roots, WalkError};
 
 /// Name of the files that say, in the syntax of `.gitignore`, what of their folder is left out.

@@ -1,12 +1,12 @@
 //! `icefield verify VAULT [PATH]`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use icefield_client::{
     CatalogPath,
     pattern::Pattern,
-    verify::{Difference, VerifyOptions, verify},
+    verify::{Difference, Located, VerifyError, VerifyOptions, locate, verify},
 };
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::{
     commands::list::path_base64,
     failure::{Exit, Failure},
     output::{Record, size, stdout_rows},
-    session::Session,
+    session::{Session, VaultSession},
 };
 
 /// Compare files on this machine with what was archived, without retrieving anything
@@ -26,7 +26,8 @@ use crate::{
 pub(crate) struct Verify {
     /// The vault, as VAULT or TARGET:VAULT
     vault: VaultArg,
-    /// A file or folder as it was named to `upload`; without it everything is looked for below the current folder
+    /// A file or folder that was archived, itself or with a folder above it; without it everything is looked for below
+    /// the current folder
     path: Option<PathBuf>,
 }
 
@@ -80,8 +81,9 @@ pub(crate) async fn run(command: Verify, session: &Session) -> anyhow::Result<Ex
             hashing,
         },
         Some(path) => {
-            let (base, name) = split(path)?;
-            VerifyOptions { base, only: vec![literal(&name)?], extras_in: vec![name], hashing }
+            let Located { base, path } =
+                locate(&open.catalog, open.known, path).map_err(|error| unknown(error, &open))?;
+            VerifyOptions { base, only: vec![Pattern::of(&path)], extras_in: vec![path], hashing }
         }
     };
     let mut rows = stdout_rows(session.format());
@@ -97,6 +99,14 @@ pub(crate) async fn run(command: Verify, session: &Session) -> anyhow::Result<Ex
     }
     session.progress.finish();
     rows.finish()?;
+    if report.compared == 0 && report.differences == 0 {
+        return Err(Failure::failed(format!(
+            "nothing was compared: the catalog knows nothing there in the vault {}",
+            open.name
+        ))
+        .hint(refresh_hint(&open))
+        .into());
+    }
     let by_size = match report.by_size_only {
         0 => String::new(),
         count => format!(" ({count} of them by size only, as their tree hash is not known)"),
@@ -111,26 +121,18 @@ pub(crate) async fn run(command: Verify, session: &Session) -> anyhow::Result<Ex
     Ok(if report.differences == 0 { Exit::Done } else { Exit::Some })
 }
 
-/// Where the catalog's paths begin, and the catalog path of the argument, as `upload` has them.
-fn split(path: &Path) -> anyhow::Result<(PathBuf, CatalogPath)> {
-    let whole = std::path::absolute(path)?;
-    // `.` and `..` at the end have no name of their own.
-    let whole = if path.file_name().is_none() { whole.canonicalize()? } else { whole };
-    let (Some(base), Some(name)) = (whole.parent(), whole.file_name()) else {
-        return Err(Failure::usage(format!("{} has no name to look for", path.display()))
-            .hint("go into the folder and leave the path out")
-            .into());
-    };
-    Ok((base.to_owned(), CatalogPath::parse(name.as_encoded_bytes())?))
+fn unknown(error: VerifyError, open: &VaultSession) -> Failure {
+    match error {
+        VerifyError::Unknown { .. } | VerifyError::Nowhere(_) => Failure::failed(error.to_string())
+            .hint(format!(
+                "`icefield list {}` shows what is archived; {}",
+                open.name,
+                refresh_hint(open)
+            )),
+        error => Failure::failed("the path cannot be looked for").because(error),
+    }
 }
 
-fn literal(name: &CatalogPath) -> anyhow::Result<Pattern> {
-    let mut text = vec![b'/'];
-    for byte in name.as_bytes() {
-        if *byte == b'*' {
-            text.push(b'\\');
-        }
-        text.push(*byte);
-    }
-    Ok(Pattern::parse(text)?)
+fn refresh_hint(open: &VaultSession) -> String {
+    format!("`icefield inventory refresh {}` asks the vault for what it has", open.name)
 }
