@@ -3,7 +3,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use icefield_protocol::{
     Page, PartDescription, PartSize, UploadDescription, UploadId, UploadToken, VaultDescription,
     VaultName,
 };
-use icefield_store::{Clock, Identity, OpenOptions, Store, StoreError};
+use icefield_store::{Identity, Store, StoreError};
 use icefield_treehash::TreeHash;
 
 /// A store on this machine, used as its first account.
@@ -29,15 +28,8 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in `path`, or makes it when `create` is true.
-    pub(crate) async fn open(
-        path: PathBuf,
-        create: bool,
-        lock_wait: Duration,
-        clock: Arc<dyn Clock>,
-    ) -> anyhow::Result<Self> {
-        let options = OpenOptions { create, lock_wait, clock, ..OpenOptions::default() };
-        let store = Store::open(&path, options).await?;
+    /// Puts the engine on the opened store in `path`.
+    pub(crate) async fn open(store: Store, path: PathBuf) -> anyhow::Result<Self> {
         let identity = identity(store.identity());
         let engine = Engine::open(store, Settings::embedded()).await?;
         let account = engine.account().clone();
@@ -94,6 +86,11 @@ impl Target for Embedded {
 
     fn keeps_tokens(&self) -> bool {
         true
+    }
+
+    /// An inventory is made of what the store has at that moment.
+    fn inventory_lag(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError> {

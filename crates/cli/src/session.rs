@@ -4,6 +4,7 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use icefield_client::{
@@ -11,8 +12,9 @@ use icefield_client::{
     catalog::{Catalog, VaultRef},
     pattern::nearest_names,
 };
-use icefield_protocol::{VaultDescription, VaultName};
-use icefield_store::{Clock, Identity, SystemClock};
+use icefield_engine::Settings;
+use icefield_protocol::{VaultArn, VaultDescription, VaultName};
+use icefield_store::{Clock, Identity, OpenOptions, Store, StoreError, SystemClock};
 use icefield_treehash::HashPool;
 use time::UtcOffset;
 
@@ -79,15 +81,37 @@ impl Session {
                 if !create && !path.exists() {
                     return Err(no_store(&path).into());
                 }
-                let store =
-                    Embedded::open(path, create, self.global.lock_wait, Arc::clone(&self.clock))
-                        .await?;
-                let store = Arc::new(store);
+                let opening = async |options| Store::open(&path, options).await;
+                let store = self.when_free(create, opening).await?;
+                let store = Arc::new(Embedded::open(store, path.clone()).await?);
                 Ok(Opened { target: Arc::<Embedded>::clone(&store), embedded: Some(store) })
             }
             TargetConfig::VaultApi { .. } | TargetConfig::S3 { .. } => {
                 Err(unreachable_yet(&name, &target).into())
             }
+        }
+    }
+
+    /// Does with a store's folder what needs the store for itself; says so before it waits for another process.
+    pub(crate) async fn when_free<T>(
+        &self,
+        create: bool,
+        open: impl AsyncFn(OpenOptions) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let clock = || Arc::clone(&self.clock);
+        let options =
+            |lock_wait| OpenOptions { create, lock_wait, clock: clock(), ..OpenOptions::default() };
+        let wait = self.global.lock_wait;
+        match open(options(Duration::ZERO)).await {
+            Err(StoreError::InUse { path, holder }) if !wait.is_zero() => {
+                self.progress.note(format!(
+                    "waiting up to {}: the store {} is in use by {holder}",
+                    humantime::format_duration(wait),
+                    path.display()
+                ));
+                open(options(wait)).await
+            }
+            done => done,
         }
     }
 
@@ -157,7 +181,10 @@ impl Session {
         let store = Identity::of(&path)?.ok_or_else(|| no_store(&path))?;
         let catalog = self.catalog()?;
         let known = catalog.vault(&identity(&store), &vault.vault)?;
-        Ok(KnownVault { catalog, known, name: vault.vault.clone() })
+        let name = vault.vault.clone();
+        let region = Settings::embedded().region;
+        let arn = VaultArn { region, account: store.account, vault: name.clone() };
+        Ok(KnownVault { catalog, known, name, arn })
     }
 
     /// Where the embedded store of `--data` or of the target is.
@@ -186,6 +213,7 @@ pub(crate) struct KnownVault {
     pub(crate) catalog: Catalog,
     pub(crate) known: VaultRef,
     pub(crate) name: VaultName,
+    pub(crate) arn: VaultArn,
 }
 
 fn no_store(path: &Path) -> Failure {

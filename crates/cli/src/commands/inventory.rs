@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::{
     args::VaultArg,
-    commands::list::EntryRecord,
+    commands::list::{EntryRecord, knows_nothing},
     failure::{Exit, Failure},
     output::{Record, one, size, stdout_rows},
     session::{KnownVault, Session},
@@ -231,7 +231,7 @@ fn say_refused(refusals: &Refusals, session: &Session) {
 }
 
 fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
-    let KnownVault { catalog, known, name: _ } = session.known_vault(vault)?;
+    let KnownVault { catalog, known, .. } = session.known_vault(vault)?;
     let mut rows = stdout_rows(session.format());
     let query = EntryQuery { versions: true, as_of: None };
     catalog.for_each(known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
@@ -245,20 +245,22 @@ fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
 }
 
 async fn export(command: &Export, session: &Session) -> anyhow::Result<Exit> {
-    let open = session.vault(&command.vault, false).await?;
-    let vault = open.require_vault().await?;
+    let KnownVault { catalog, known, name, arn } = session.known_vault(&command.vault)?;
+    if knows_nothing(&catalog, known)? {
+        // A vault that is empty, or one that does not exist: only the target can tell.
+        let open = session.vault(&command.vault, false).await?;
+        open.require_vault().await?;
+        open.opened.close().await?;
+    }
     let form = match command.form {
         Form::Icefield => ExportForm::Icefield,
         Form::Json => ExportForm::Json,
         Form::Jsonl => ExportForm::JsonLines,
-        Form::ServiceJson => {
-            ExportForm::ServiceJson { vault_arn: vault.vault_arn, date: session.clock.now() }
-        }
+        Form::ServiceJson => ExportForm::ServiceJson { vault_arn: arn, date: session.clock.now() },
         Form::ServiceCsv => ExportForm::ServiceCsv,
     };
     let query = EntryQuery { versions: !command.newest, as_of: None };
-    let all =
-        |out: &mut dyn Write| write(&open.catalog, open.known, &open.name, &query, &form, out);
+    let all = |out: &mut dyn Write| write(&catalog, known, &name, &query, &form, out);
     let report = if command.file == Path::new("-") {
         let mut out = io::BufWriter::new(io::stdout());
         let report = all(&mut out)?;
@@ -280,7 +282,6 @@ async fn export(command: &Export, session: &Session) -> anyhow::Result<Exit> {
     };
     say_refused(&report.left_out, session);
     session.progress.note(format!("wrote {} rows to {}", report.written, command.file.display()));
-    open.opened.close().await?;
     Ok(if report.left_out.total == 0 { Exit::Done } else { Exit::Some })
 }
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use clap::Args;
 use icefield_client::{
     CatalogPath,
-    catalog::{Catalog, Entry, EntryQuery, FileTime, Kind, VaultRef},
+    catalog::{Catalog, CatalogError, Entry, EntryQuery, FileTime, Kind, VaultRef},
     pattern::{Pattern, nearest_names},
 };
 use icefield_protocol::{Timestamp, VaultName};
@@ -154,6 +154,16 @@ pub(crate) fn patterns(words: &[OsString]) -> anyhow::Result<Vec<Pattern>> {
         .collect()
 }
 
+/// Whether the catalog holds no entry of a vault.
+pub(crate) fn knows_nothing(catalog: &Catalog, vault: VaultRef) -> Result<bool, CatalogError> {
+    let query = EntryQuery { versions: true, as_of: None };
+    match catalog.for_each(vault, &query, &mut |_| Err(None)) {
+        Ok(()) => Ok(true),
+        Err(None) => Ok(false),
+        Err(Some(error)) => Err(error),
+    }
+}
+
 /// Says that a pattern matched nothing, and what it may have meant.
 pub(crate) fn no_match(
     catalog: &Catalog,
@@ -188,7 +198,7 @@ pub(crate) fn no_match(
 /// Runs the command.
 pub(crate) async fn run(command: List, session: &Session) -> anyhow::Result<Exit> {
     let wanted = patterns(&command.pattern)?;
-    let KnownVault { catalog, known, name } = session.known_vault(&command.vault)?;
+    let KnownVault { catalog, known, name, .. } = session.known_vault(&command.vault)?;
     let mut rows = stdout_rows(session.format());
     let mut found = false;
     let query = EntryQuery { versions: command.versions, as_of: command.as_of };

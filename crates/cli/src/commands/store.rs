@@ -1,9 +1,9 @@
 //! `icefield store check|rebuild|stat`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use icefield_store::{OpenOptions, Store as OpenStore};
+use icefield_store::{Store as OpenStore, StoreError};
 use serde::Serialize;
 
 use crate::{
@@ -128,17 +128,13 @@ pub(crate) async fn run(command: Store, session: &Session) -> anyhow::Result<Exi
     }
 }
 
-fn options(session: &Session) -> OpenOptions {
-    OpenOptions {
-        lock_wait: session.global.lock_wait,
-        clock: Arc::clone(&session.clock),
-        ..OpenOptions::default()
-    }
+async fn open(path: &Path, session: &Session) -> Result<OpenStore, StoreError> {
+    session.when_free(false, async |options| OpenStore::open(path, options).await).await
 }
 
 async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     let path = session.store_path(data.data.as_ref())?;
-    let store = OpenStore::open(&path, options(session)).await?;
+    let store = open(&path, session).await?;
     let report = icefield_store::check::check(&store, &mut |_| {}).await?;
     session.progress.finish();
     let mut rows = stdout_rows(session.format());
@@ -179,7 +175,9 @@ async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
             .say(&format!("would make the ledger of {} again from its packs", path.display()));
         return Ok(Exit::Done);
     }
-    let report = icefield_store::rebuild::rebuild(&path, options(session), &mut |_| {}).await?;
+    let rebuilding =
+        async |options| icefield_store::rebuild::rebuild(&path, options, &mut |_| {}).await;
+    let report = session.when_free(false, rebuilding).await?;
     session.progress.finish();
     for damage in &report.damage {
         session.progress.say(&format!("error: {damage}"));
@@ -210,7 +208,7 @@ async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
 
 async fn stat(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     let path = session.store_path(data.data.as_ref())?;
-    let store = OpenStore::open(&path, options(session)).await?;
+    let store = open(&path, session).await?;
     let stat = store.stat().await?;
     one(
         session.format(),
