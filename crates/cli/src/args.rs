@@ -110,6 +110,34 @@ pub(crate) enum Command {
     Man(commands::man::Man),
 }
 
+impl Command {
+    /// What to tell a user who interrupts the command.
+    pub(crate) fn when_interrupted(&self, dry_run: bool) -> String {
+        use commands::{inventory::Inventory, job::Job, store::Store, target::Target};
+        use commands::{uploads::Uploads, vault::Vault};
+        let changes_nothing = match self {
+            Self::List(_) | Self::Verify(_) | Self::Status(_) => true,
+            Self::Completions(_) | Self::Man(_) => true,
+            Self::Inventory(command) => {
+                matches!(command, Inventory::Show { .. } | Inventory::Export(_))
+            }
+            Self::Uploads(command) => !matches!(command, Uploads::Abort(_)),
+            Self::Vault(command) => matches!(command, Vault::List { .. } | Vault::Describe { .. }),
+            Self::Job(command) => !matches!(command, Job::Start(_)),
+            Self::Target(command) => matches!(command, Target::List | Target::Test { .. }),
+            Self::Store(command) => matches!(command, Store::Check(_) | Store::Stat(_)),
+            Self::Upload(_) | Self::Retrieve(_) | Self::Delete(_) => false,
+        };
+        match self {
+            _ if changes_nothing || dry_run => "interrupted".to_owned(),
+            Self::Upload(upload) if upload.is_stream() => upload.when_stream_interrupted(),
+            _ => {
+                "interrupted: what was done is kept; run the same command again to go on".to_owned()
+            }
+        }
+    }
+}
+
 /// A vault, `VAULT` or `TARGET:VAULT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VaultArg {

@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use crate::progress::SAID;
+
 /// How a run ended, as the exit code tells scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -50,6 +52,11 @@ impl Failure {
         Self { exit: Exit::NotReady, message: message.into(), hints: Vec::new(), source: None }
     }
 
+    /// The user has interrupted it.
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Interrupted, message: message.into(), hints: Vec::new(), source: None }
+    }
+
     /// Adds what to try next.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -77,7 +84,12 @@ impl std::error::Error for Failure {
 
 /// Writes an error with its causes and hints to standard error and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error, to: &mut dyn std::io::Write) -> Exit {
-    let mut line = String::from("error");
+    let failures = || error.chain().filter_map(|cause| cause.downcast_ref::<Failure>());
+    let exit = failures().next().map_or(Exit::Failed, |failure| failure.exit);
+    let mut line = String::from(match exit {
+        Exit::Interrupted => "interrupted",
+        _ => "error",
+    });
     let mut said = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -87,11 +99,11 @@ pub(crate) fn report(error: &anyhow::Error, to: &mut dyn std::io::Write) -> Exit
             said = text;
         }
     }
+    tracing::error!(target: SAID, "{line}");
     // A failing standard error leaves nobody to tell.
     writeln!(to, "{line}").ok();
-    let failures = || error.chain().filter_map(|cause| cause.downcast_ref::<Failure>());
     for hint in failures().flat_map(|failure| &failure.hints) {
         writeln!(to, "hint: {hint}").ok();
     }
-    failures().next().map_or(Exit::Failed, |failure| failure.exit)
+    exit
 }

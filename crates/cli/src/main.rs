@@ -13,17 +13,22 @@ mod progress;
 mod prompt;
 mod session;
 
-use std::{fs::File, process::ExitCode, sync::Arc};
+use std::{fs::File, io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{
-    Layer as _, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{
     args::{Cli, Global},
     failure::{Exit, report},
+    progress::SAID,
     session::Session,
 };
 
@@ -43,6 +48,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Exit> {
     let session = Session::new(cli.global)?;
     let progress = Arc::clone(&session.progress);
+    let when_interrupted = cli.command.when_interrupted(session.global.dry_run);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -56,17 +62,30 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     });
     progress.finish();
     if let Ok(Exit::Interrupted) = ended {
-        progress.say("interrupted: what was done is kept; run the same command again to go on");
+        progress.say(&when_interrupted);
     }
     // Blocking work that is under way (a file being read) must not hold up the end.
     runtime.shutdown_background();
     ended
 }
 
+/// Waits for Ctrl-C, or for the system's request to end.
 async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // No signal handler can be set: then the system's own ends the process.
-        std::future::pending::<()>().await;
+    // Where no signal handler can be set, the system's own ends the process.
+    let ctrl_c = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let asked_to_end = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut asked) => drop(asked.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = ctrl_c => {}
+        () = asked_to_end => {}
     }
 }
 
@@ -86,7 +105,13 @@ fn begin_log(global: &Global) -> anyhow::Result<()> {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    let to_terminal = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time();
+    let is_terminal = std::io::stderr().is_terminal();
+    let to_terminal = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal)
+        .without_time();
+    // What was said to the user is not told a second time.
+    let not_said = Targets::new().with_default(level).with_target(SAID, LevelFilter::OFF);
     let to_file = match &global.log_file {
         Some(path) => {
             let file = File::options()
@@ -99,7 +124,7 @@ fn begin_log(global: &Global) -> anyhow::Result<()> {
         None => None,
     };
     tracing_subscriber::registry()
-        .with(to_terminal.with_filter(level))
+        .with(to_terminal.with_filter(not_said))
         .with(to_file.map(|layer| layer.with_filter(LevelFilter::DEBUG)))
         .init();
     Ok(())

@@ -3,7 +3,7 @@
 //! A command declares its record once, as a serializable struct with [`Record`]; rows are written as they come, except
 //! that a table is laid out in pages of [`TABLE_PAGE_ROWS`].
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
@@ -12,6 +12,9 @@ use crate::args::Format;
 
 /// Rows that are laid out together; a longer list is written in several such pages.
 const TABLE_PAGE_ROWS: usize = 1000;
+
+/// Files that a table on a terminal names at most, where a summary follows.
+pub(crate) const ROWS_FOR_PEOPLE: u64 = 50;
 
 /// One line of a command's data. Field names are the contract of the JSON and CSV forms.
 pub(crate) trait Record: Serialize {
@@ -32,6 +35,10 @@ pub(crate) struct Rows<W: Write> {
     written: u64,
     table: Vec<Vec<String>>,
     headings: &'static [&'static str],
+    /// Whether a person looks at it: then archive IDs are shortened.
+    is_terminal: bool,
+    /// Rows of a table that a terminal gets at most.
+    at_most: Option<u64>,
 }
 
 impl<W: Write> std::fmt::Debug for Rows<W> {
@@ -45,18 +52,46 @@ impl<W: Write> std::fmt::Debug for Rows<W> {
 
 /// Rows on standard output.
 pub(crate) fn stdout_rows(format: Format) -> Rows<io::BufWriter<io::Stdout>> {
-    Rows::new(format, io::BufWriter::new(io::stdout()))
+    let is_terminal = io::stdout().is_terminal();
+    Rows { is_terminal, ..Rows::new(format, io::BufWriter::new(io::stdout())) }
 }
 
 impl<W: Write> Rows<W> {
     pub(crate) fn new(format: Format, to: W) -> Self {
-        Self { format, to, written: 0, table: Vec::new(), headings: &[] }
+        Self {
+            format,
+            to,
+            written: 0,
+            table: Vec::new(),
+            headings: &[],
+            is_terminal: false,
+            at_most: None,
+        }
+    }
+
+    /// Shows a terminal no more rows of a table than this; all other forms and places get every row.
+    pub(crate) fn at_most(mut self, rows: u64) -> Self {
+        self.at_most = Some(rows);
+        self
+    }
+
+    fn is_held_back(&self) -> bool {
+        let is_for_people = self.is_terminal && self.format == Format::Table;
+        is_for_people && self.at_most.is_some_and(|rows| self.written >= rows)
+    }
+
+    /// Names how many rows were not shown, and how to see them.
+    pub(crate) fn held_back(&self) -> Option<String> {
+        let more = self.written.saturating_sub(self.at_most?);
+        (more > 0 && self.is_held_back())
+            .then(|| format!("and {more} more: --output jsonl shows all of them"))
     }
 
     /// Writes one record; in JSON lines and CSV it is on its way when this returns.
     pub(crate) fn push<R: Record>(&mut self, record: &R) -> io::Result<()> {
         self.headings = R::HEADINGS;
         match self.format {
+            Format::Table if self.is_held_back() => {}
             Format::Table => {
                 self.table.push(record.cells());
                 if self.table.len() >= TABLE_PAGE_ROWS {
@@ -106,7 +141,11 @@ impl<W: Write> Rows<W> {
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(self.headings);
         for row in self.table.drain(..) {
-            table.add_row(row.iter().map(|cell| printable(cell)));
+            let cells = row.iter().zip(self.headings).map(|(cell, heading)| match *heading {
+                "ARCHIVE ID" if self.is_terminal => short_id(cell),
+                _ => printable(cell),
+            });
+            table.add_row(cells);
         }
         for (index, heading) in self.headings.iter().enumerate() {
             let Some(column) = table.column_mut(index) else { continue };
@@ -156,6 +195,23 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// The beginning of a long ID: enough to compare by eye.
+pub(crate) fn short_id(id: &str) -> String {
+    const KEPT: usize = 16;
+    match id.char_indices().nth(KEPT) {
+        Some((end, _)) => format!("{}...", &id[..end]),
+        None => id.to_owned(),
+    }
+}
+
+/// A number with its noun: `1 file`, `2 files`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 /// A size for people: `64MiB`, `1.5GiB`, `17B`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -177,7 +233,7 @@ pub(crate) fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Record, Rows, printable, size};
+    use super::{Record, Rows, count, printable, size};
     use crate::args::Format;
 
     #[derive(serde::Serialize)]
@@ -221,6 +277,47 @@ mod tests {
         let table = written(Format::Table, &rows);
         assert_eq!(table.lines().count(), 3, "{table}");
         assert!(table.contains("64KiB"), "{table}");
+    }
+
+    #[test]
+    fn a_terminal_gets_some_rows_with_short_ids_and_a_script_all_of_them() {
+        #[derive(serde::Serialize)]
+        struct Archive {
+            id: String,
+        }
+
+        impl Record for Archive {
+            const COLUMNS: &'static [&'static str] = &["id"];
+            const HEADINGS: &'static [&'static str] = &["ARCHIVE ID"];
+
+            fn cells(&self) -> Vec<String> {
+                vec![self.id.clone()]
+            }
+        }
+
+        let write = |is_terminal, format| {
+            let mut bytes = Vec::new();
+            let mut out = Rows { is_terminal, ..Rows::new(format, &mut bytes) }.at_most(2);
+            for number in 0..5 {
+                out.push(&Archive { id: format!("{number}{}", "x".repeat(137)) }).unwrap();
+            }
+            let held_back = out.held_back();
+            out.finish().unwrap();
+            (String::from_utf8(bytes).unwrap(), held_back)
+        };
+        let (seen, held_back) = write(true, Format::Table);
+        assert_eq!(seen, "ARCHIVE ID\n0xxxxxxxxxxxxxxx...\n1xxxxxxxxxxxxxxx...\n");
+        assert_eq!(held_back.unwrap(), "and 3 more: --output jsonl shows all of them");
+        for (is_terminal, format) in [(false, Format::Table), (true, Format::Csv)] {
+            let (all, held_back) = write(is_terminal, format);
+            assert_eq!((all.lines().count(), held_back), (6, None), "{all}");
+            assert_eq!(all.lines().last().unwrap().len(), 138, "{all}");
+        }
+    }
+
+    #[test]
+    fn one_is_not_called_many() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "file")), ["0 files", "1 file", "2 files"]);
     }
 
     #[test]

@@ -12,15 +12,20 @@ use std::{
 use icefield_client::{Event, Events};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::{printable, size};
+use crate::output::{count, printable, size};
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Target of log records of lines that were also written to standard error.
+pub(crate) const SAID: &str = "icefield::said";
 
 /// Takes the library's events and shows them.
 #[derive(Debug)]
 pub(crate) struct Progress {
     quiet: bool,
+    /// Whether a bar can be drawn; it is once there is something to do.
+    draws: bool,
     bar: ProgressBar,
     done: AtomicU64,
     files: AtomicU64,
@@ -32,11 +37,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(quiet: bool) -> Self {
         let draws = !quiet && std::io::stderr().is_terminal();
-        let bar = if draws {
-            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8))
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = ProgressBar::hidden();
         let style = ProgressStyle::with_template(
             "{msg} {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left",
         );
@@ -45,6 +46,7 @@ impl Progress {
         }
         Self {
             quiet,
+            draws,
             bar,
             done: AtomicU64::new(0),
             files: AtomicU64::new(0),
@@ -64,8 +66,13 @@ impl Progress {
         self.event(Event::Note(note.into()));
     }
 
-    /// Writes a line to standard error without disturbing the bar.
+    /// Writes a line to standard error without disturbing the bar, and to the log.
     pub(crate) fn say(&self, line: &str) {
+        tracing::info!(target: SAID, "{line}");
+        self.write(line);
+    }
+
+    fn write(&self, line: &str) {
         self.bar.suspend(|| {
             // A failing standard error leaves nobody to tell.
             writeln!(std::io::stderr(), "{line}").ok();
@@ -73,9 +80,13 @@ impl Progress {
     }
 
     fn step(&self) {
-        let (done, files) = (self.done.load(Ordering::Relaxed), self.files.load(Ordering::Relaxed));
+        let files = self.files.load(Ordering::Relaxed);
+        if files == 0 {
+            return;
+        }
+        let done = self.done.load(Ordering::Relaxed).min(files);
         if !self.bar.is_hidden() {
-            self.bar.set_message(format!("{done}/{files} files"));
+            self.bar.set_message(format!("{done}/{}", count(files, "file")));
             return;
         }
         if self.quiet {
@@ -93,7 +104,8 @@ impl Progress {
         let rate = moved / elapsed.as_secs().max(1);
         let left = bytes.saturating_sub(moved) / rate.max(1);
         self.say(&format!(
-            "{done} of {files} files, {} of {}, {}/s, about {} left",
+            "{done} of {}, {} of {}, {}/s, about {} left",
+            count(files, "file"),
             size(moved),
             size(bytes),
             size(rate),
@@ -106,16 +118,20 @@ impl Events for Progress {
     fn event(&self, event: Event) {
         match event {
             Event::Planned { files, bytes } => {
-                self.files.store(files, Ordering::Relaxed);
+                let before = self.files.swap(files, Ordering::Relaxed);
                 self.bytes.store(bytes, Ordering::Relaxed);
                 self.bar.set_length(bytes);
+                if self.draws && before == 0 && files > 0 {
+                    self.bar.reset_elapsed();
+                    self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+                }
             }
             Event::Moved { bytes, resumed: _ } => {
                 self.moved.fetch_add(bytes, Ordering::Relaxed);
                 self.bar.inc(bytes);
             }
             Event::FileDone { path, skipped } => {
-                self.done.fetch_add(1, Ordering::Relaxed);
+                self.done.fetch_add(u64::from(!skipped), Ordering::Relaxed);
                 tracing::debug!(%path, skipped, "done");
             }
             Event::Warning { path, message } => {
@@ -123,14 +139,14 @@ impl Events for Progress {
                     Some(path) => format!("warning: {}: {message}", printable(&path.to_lossy())),
                     None => format!("warning: {message}"),
                 };
-                tracing::warn!("{line}");
-                self.say(&line);
+                tracing::warn!(target: SAID, "{line}");
+                self.write(&line);
                 return;
             }
             Event::Note(note) => {
-                tracing::info!("{note}");
+                tracing::info!(target: SAID, "{note}");
                 if !self.quiet {
-                    self.say(&note);
+                    self.write(&note);
                 }
                 return;
             }

@@ -1,6 +1,6 @@
 //! Questions before destructive or costly actions.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use crate::{args::Global, failure::Failure};
 
@@ -22,9 +22,12 @@ pub(crate) fn confirm(global: &Global, action: &str) -> anyhow::Result<()> {
     }
     // A failing standard error leaves nobody to tell.
     writeln!(std::io::stderr(), "This will {action}.").ok();
-    if dialoguer::Confirm::new().with_prompt("Go on?").default(false).interact()? {
-        Ok(())
-    } else {
-        Err(Failure::failed("nothing was done: the answer was no").into())
+    match dialoguer::Confirm::new().with_prompt("Go on?").default(false).interact() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::failed("nothing was done: the answer was no").into()),
+        Err(dialoguer::Error::IO(error)) if error.kind() == ErrorKind::Interrupted => {
+            Err(Failure::interrupted("nothing was done").into())
+        }
+        Err(error) => Err(error.into()),
     }
 }
