@@ -7,10 +7,13 @@ use icefield_client::remove::{self, DeletePlan, RemoveContext};
 use icefield_protocol::ArchiveId;
 
 use crate::{
-    args::VaultArg,
-    commands::list::{no_match, patterns},
+    args::{Format, VaultArg},
+    commands::{
+        list::{no_match, patterns},
+        would::WouldRecord,
+    },
     failure::{Exit, Failure},
-    output::{printable, size},
+    output::{count, printable, size, stdout_rows},
     prompt::confirm,
     session::{Session, VaultSession},
 };
@@ -54,6 +57,19 @@ pub(crate) fn say_plan(plan: &DeletePlan, session: &Session) {
     }
 }
 
+fn tell_plan(plan: &DeletePlan, format: Format) -> anyhow::Result<()> {
+    let mut rows = stdout_rows(format);
+    for planned in &plan.archives {
+        let would = WouldRecord::new("delete", planned.path.as_ref()).archive(&planned.archive);
+        rows.push(&would.size(planned.size))?;
+    }
+    for path in &plan.without_bytes {
+        rows.push(&WouldRecord::new("forget", Some(path)))?;
+    }
+    rows.finish()?;
+    Ok(())
+}
+
 /// Runs the command.
 pub(crate) async fn run(command: Delete, session: &Session) -> anyhow::Result<Exit> {
     let wanted = patterns(&command.pattern)?;
@@ -64,8 +80,8 @@ pub(crate) async fn run(command: Delete, session: &Session) -> anyhow::Result<Ex
         return Err(no_match(&open.catalog, (open.known, &open.name), &command.pattern)?.into());
     }
     let what = format!(
-        "delete {} archives ({}) and forget {} folders, links and empty files of the vault {}",
-        plan.archives.len(),
+        "delete {} ({}) and forget {} folders, links and empty files of the vault {}",
+        count(plan.archives.len() as u64, "archive"),
         size(plan.bytes()),
         plan.without_bytes.len(),
         open.name
@@ -75,13 +91,20 @@ pub(crate) async fn run(command: Delete, session: &Session) -> anyhow::Result<Ex
     }
     if session.global.dry_run {
         session.progress.say(&format!("would {what}"));
+        if session.format() != Format::Table {
+            tell_plan(&plan, session.format())?;
+        }
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
     confirm(&session.global, &what)?;
     let report = remove::delete(&context(&open, session), plan).await?;
     session.progress.finish();
-    session.progress.note(format!("deleted {} archives ({})", report.deleted, size(report.bytes)));
+    session.progress.note(format!(
+        "deleted {} ({})",
+        count(report.deleted, "archive"),
+        size(report.bytes)
+    ));
     for (archive, why) in &report.failed {
         session.progress.say(&format!("error: {archive} was not deleted: {why}"));
     }

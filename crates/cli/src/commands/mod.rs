@@ -14,6 +14,7 @@ pub(crate) mod upload;
 pub(crate) mod uploads;
 pub(crate) mod vault;
 pub(crate) mod verify;
+pub(crate) mod would;
 
 use crate::{args::Command, failure::Exit, session::Session};
 

@@ -21,14 +21,15 @@ use icefield_protocol::{ArchiveId, ByteRange, Tier, Timestamp};
 use serde::Serialize;
 
 use crate::{
-    args::VaultArg,
+    args::{Format, VaultArg},
     commands::{
         job::{parse_tier, parse_time},
         list::{no_match, path_base64, patterns},
         upload::parse_size,
+        would::WouldRecord,
     },
     failure::{Exit, Failure},
-    output::{Record, Rows, size, stdout_rows},
+    output::{ROWS_FOR_PEOPLE, Record, Rows, count, size, stdout_rows},
     session::{Session, VaultSession},
 };
 
@@ -158,7 +159,7 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
         return Err(no_match(&open.catalog, (open.known, &open.name), &command.pattern)?.into());
     }
     if session.global.dry_run {
-        say_plan(&plan, &open, session);
+        tell_plan(&plan, &open, session)?;
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
@@ -195,10 +196,10 @@ fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<Vec<Entry
     Ok(entries)
 }
 
-fn say_plan(plan: &Plan, open: &VaultSession, session: &Session) {
-    let files = plan.files.len();
+fn tell_plan(plan: &Plan, open: &VaultSession, session: &Session) -> anyhow::Result<()> {
     session.progress.say(&format!(
-        "would retrieve {files} files ({}) from {}, make {} empty files and links and {} folders, and skip {} that are there; this costs nothing",
+        "would retrieve {} ({}) from {}, make {} empty files and links and {} folders, and skip {} that are there; this costs nothing",
+        count(plan.files.len() as u64, "file"),
         size(plan.bytes()),
         open.target().describe(),
         plan.made.len(),
@@ -208,6 +209,25 @@ fn say_plan(plan: &Plan, open: &VaultSession, session: &Session) {
     for (entry, why) in &plan.refused {
         session.progress.say(&format!("would refuse {}: {why}", entry.path));
     }
+    if session.format() == Format::Table {
+        return Ok(());
+    }
+    let mut rows = stdout_rows(session.format());
+    for file in &plan.files {
+        let would = WouldRecord::new("retrieve", Some(&file.path)).archive(&file.archive);
+        rows.push(&would.size(file.wanted_bytes()))?;
+    }
+    for (would, entries) in [("make", &plan.folders), ("make", &plan.made), ("skip", &plan.skipped)]
+    {
+        for entry in entries {
+            rows.push(&WouldRecord::new(would, Some(&entry.path)).size(entry.known_size()))?;
+        }
+    }
+    for (entry, why) in &plan.refused {
+        rows.push(&WouldRecord::new("refuse", Some(&entry.path)).why(why))?;
+    }
+    rows.finish()?;
+    Ok(())
 }
 
 async fn to_stdout(
@@ -233,7 +253,7 @@ async fn to_folder(
     plan: Plan,
     session: &Session,
 ) -> anyhow::Result<Exit> {
-    let mut rows = stdout_rows(session.format());
+    let mut rows = stdout_rows(session.format()).at_most(ROWS_FOR_PEOPLE);
     let mut unwritten = None;
     let report = retrieve(context, options, plan, &mut |file| {
         if unwritten.is_none() {
@@ -245,7 +265,11 @@ async fn to_folder(
         return Err(error.into());
     }
     session.progress.finish();
+    let held_back = rows.held_back();
     rows.finish()?;
+    if let Some(more) = held_back {
+        session.progress.note(more);
+    }
     say_report(&report, session);
     Ok(match (report.failed.is_empty(), report.waiting) {
         (false, _) => Exit::Some,
@@ -254,7 +278,7 @@ async fn to_folder(
     })
 }
 
-/// On a table for people only what needs their attention is shown; scripts get every file.
+/// Names a failure on standard error; a table does not repeat it, the forms for scripts have every file.
 fn push(
     rows: &mut Rows<impl io::Write>,
     file: &RetrievedFile,
@@ -264,12 +288,16 @@ fn push(
         session
             .progress
             .say(&format!("error: {}: {why}", crate::output::printable(&file.path.to_lossy())));
+        if session.format() == Format::Table {
+            return Ok(());
+        }
     }
     rows.push(&FileRecord::of(file))
 }
 
 fn say_report(report: &RetrieveReport, session: &Session) {
-    let mut said = format!("retrieved {} files ({})", report.retrieved, size(report.bytes));
+    let mut said =
+        format!("retrieved {} ({})", count(report.retrieved, "file"), size(report.bytes));
     for (count, what) in [
         (report.skipped, "were there already"),
         (report.waiting, "are not ready yet: run the same command again later"),

@@ -28,10 +28,13 @@ use icefield_protocol::{Description, PartSize, VaultName};
 use serde::Serialize;
 
 use crate::{
-    args::VaultArg,
-    commands::list::{path_base64, patterns},
+    args::{Format, VaultArg},
+    commands::{
+        list::{knows_nothing, path_base64, patterns},
+        would::WouldRecord,
+    },
     failure::{Exit, Failure},
-    output::{Record, Rows, printable, size, stdout_rows},
+    output::{ROWS_FOR_PEOPLE, Record, Rows, count, printable, size, stdout_rows},
     session::{Session, VaultSession},
 };
 
@@ -92,6 +95,21 @@ pub(crate) struct Upload {
     /// Keep a CSV inventory of what was uploaded or skipped in this file
     #[arg(long, value_name = "FILE")]
     inventory: Option<PathBuf>,
+}
+
+impl Upload {
+    /// Whether it archives what comes from standard input.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.path.iter().any(|path| path == "-")
+    }
+
+    /// What to tell who interrupts a stream.
+    pub(crate) fn when_stream_interrupted(&self) -> String {
+        format!(
+            "interrupted: what comes from standard input cannot be resumed\nhint: to see what was sent: icefield uploads list {0}; to discard it: icefield uploads abort {0} --all",
+            self.vault
+        )
+    }
 }
 
 /// Reads `64MiB`, `64M` or a number of bytes.
@@ -213,9 +231,18 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         open.target().create_vault(&open.name).await?;
     }
     if !(command.create && session.global.dry_run) {
-        open.require_vault().await?;
+        let vault = open.require_vault().await?;
+        if vault.number_of_archives > 0 && knows_nothing(&open.catalog, open.known)? {
+            session.progress.say(&format!(
+                "warning: the vault {} holds {}, but the catalog knows none of them: these files may be there already\nhint: to find out before anything is sent a second time, interrupt this and run: icefield inventory refresh {}",
+                open.name,
+                count(vault.number_of_archives, "archive"),
+                command.vault,
+            ));
+        }
     }
     say_beginning(&command, &input, &selection, &open, session)?;
+    let is_stream = matches!(input, Input::Stream(_));
     let mut told = Told::new(&command, session)?;
     let context = UploadContext {
         target: Arc::clone(open.target()),
@@ -236,12 +263,19 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         }
     };
     told.finish()?;
-    say_end(&report, session);
+    if !is_nothing(&report) {
+        say_end(&report, session);
+    }
+    if is_stream && report.noted > 0 {
+        session.progress.say("warning: standard input was empty: an empty file is recorded");
+    }
     let exit = exit(&report);
+    let is_nothing = is_nothing(&report);
     let stopped = report.stopped;
     open.opened.close().await?;
     match stopped {
         Some(error) => Err(error.into()),
+        None if is_nothing => Err(nothing_chosen(&command).into()),
         None => Ok(exit),
     }
 }
@@ -256,7 +290,7 @@ fn input(command: &Upload) -> anyhow::Result<Input> {
         })
     };
     let prefix = command.prefix.as_ref().map(catalog_path).transpose()?;
-    if command.path.iter().any(|path| path == "-") {
+    if command.is_stream() {
         let (Some(name), 1, None) = (&command.name, command.path.len(), &command.files_from) else {
             return Err(Failure::usage("standard input (`-`) goes alone and needs a name")
                 .hint("for example: tar -c photos | icefield upload VAULT - --name photos.tar")
@@ -328,11 +362,24 @@ fn say_beginning(
     }
     let now = session.clock.now();
     let place = open.target().describe();
-    session.progress.note(format!("{now} uploading to the vault {} in {place}", open.name));
+    session.progress.note(format!(
+        "{now} uploading {} to the vault {} in {place}",
+        named(command),
+        open.name
+    ));
     let remembered = open.catalog.rate(open.target().identity())?;
-    let (rate, whose) = match (command.estimate_rate, remembered) {
-        (Some(mbit), _) => (mbit * 1e6 / 8.0, "the given rate"),
-        (None, Some(rate)) => (rate, "the rate of earlier runs"),
+    let line = match (command.estimate_rate, remembered) {
+        (Some(mbit), _) => Some((mbit * 1e6 / 8.0, "the given rate")),
+        (None, Some(rate)) => Some((rate, "the rate of earlier runs")),
+        (None, None) => None,
+    };
+    let limit = command.limit_rate.as_deref().and_then(|text| text.parse::<RateLimit>().ok());
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+    let limit = limit.and_then(|limit| limit.at(now, session.local_offset)).map(|rate| rate as f64);
+    let (rate, whose) = match (line, limit) {
+        (Some((rate, _)), Some(limit)) if limit < rate => (limit, "the rate of --limit-rate"),
+        (None, Some(limit)) => (limit, "the rate of --limit-rate"),
+        (Some(line), _) => line,
         (None, None) => return Ok(()),
     };
     let Input::Roots(roots) = input else { return Ok(()) };
@@ -356,6 +403,23 @@ fn say_beginning(
     Ok(())
 }
 
+/// What is uploaded, in the user's words: the first few paths.
+fn named(command: &Upload) -> String {
+    const NAMED_AT_MOST: usize = 3;
+    if command.is_stream() {
+        return "standard input".to_owned();
+    }
+    let paths = command.path.iter().map(|path| printable(&path.to_string_lossy()));
+    let list = command.files_from.iter().map(|list| format!("what {} lists", list.display()));
+    let mut named: Vec<_> = paths.chain(list).collect();
+    let more = named.len().saturating_sub(NAMED_AT_MOST);
+    named.truncate(NAMED_AT_MOST);
+    match more {
+        0 => named.join(", "),
+        _ => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 /// Where outcomes go: records on standard output, failures on standard error, rows of the inventory file.
 struct Told<'a> {
     rows: Rows<io::BufWriter<io::Stdout>>,
@@ -375,7 +439,7 @@ impl<'a> Told<'a> {
             .filter(|_| !dry_run)
             .map(InventoryFile::open)
             .transpose()?;
-        let rows = stdout_rows(session.format());
+        let rows = stdout_rows(session.format()).at_most(ROWS_FOR_PEOPLE);
         Ok(Self { rows, inventory, vault: command.vault.vault.clone(), session, broken: None })
     }
 
@@ -393,6 +457,9 @@ impl<'a> Told<'a> {
             }
             Outcome::Skipped(entry) | Outcome::Touched(entry) | Outcome::Noted(entry) => {
                 self.keep(entry)?;
+            }
+            Outcome::WouldUpload { path, size } if self.session.format() != Format::Table => {
+                self.rows.push(&WouldRecord::new("upload", Some(path)).size(Some(*size)))?;
             }
             Outcome::WouldUpload { path, size: bytes } => {
                 self.session.progress.say(&format!(
@@ -423,20 +490,25 @@ impl<'a> Told<'a> {
         if let Some(file) = self.inventory {
             file.sync()?;
         }
+        let held_back = self.rows.held_back();
         self.rows.finish()?;
+        if let Some(more) = held_back {
+            self.session.progress.note(more);
+        }
         Ok(())
     }
 }
 
 fn say_end(report: &UploadReport, session: &Session) {
     let duration = report.finished.saturating_since(report.started);
-    let would = if session.global.dry_run { "would upload" } else { "uploaded" };
     let mut said = if report.uploaded == 0 && report.noted == 0 && report.bytes == 0 {
         "nothing new: no bytes were moved".to_owned()
+    } else if session.global.dry_run {
+        format!("would upload {} ({})", count(report.uploaded, "file"), size(report.bytes))
     } else {
         format!(
-            "{would} {} files ({}) in {} ({:.2} Mbit/s)",
-            report.uploaded,
+            "uploaded {} ({}) in {} ({:.2} Mbit/s)",
+            count(report.uploaded, "file"),
             size(report.bytes),
             humantime::format_duration(Duration::from_millis(
                 u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -459,6 +531,23 @@ fn say_end(report: &UploadReport, session: &Session) {
         said.push_str(&format!("; {} had been sent by an earlier run", size(report.resumed_bytes)));
     }
     session.progress.note(format!("{} {said}", report.finished));
+}
+
+fn is_nothing(report: &UploadReport) -> bool {
+    report.uploaded + report.noted + report.skipped + report.touched + report.failed == 0
+}
+
+fn nothing_chosen(command: &Upload) -> Failure {
+    let failure = Failure::failed("no file or folder was found to upload");
+    if !command.include.is_empty() {
+        failure.hint("no path matches --include: `*.fit` matches names at any depth, `*` stays within one folder, `**` crosses folders; quote patterns")
+    } else if !command.exclude.is_empty() {
+        failure.hint("everything matches --exclude, or is left out by .icefieldignore")
+    } else if command.files_from.is_some() {
+        failure.hint("the list of --files-from names nothing that can be archived: one path a line, or NUL-separated")
+    } else {
+        failure.hint("pipes, sockets and devices cannot be archived, and icefield's own store and catalog are left out")
+    }
 }
 
 fn exit(report: &UploadReport) -> Exit {
