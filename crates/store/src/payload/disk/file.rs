@@ -330,16 +330,22 @@ impl PayloadReader for FileReader {
 /// Removes both files of each id, durable.
 pub(super) fn remove_files(disk: &Disk, ids: &[PayloadId]) -> Result<(), StoreError> {
     disk.writable()?;
+    let folders = disk.volume().entries("payload");
+    let folders = folders.map_err(|error| disk.failed("listing", "payload", error))?;
     let mut touched = [false; 256];
     for id in ids {
+        // A file that is not there may have been removed by a process that died before the sync.
+        touched[usize::from(shard_of(*id))] = true;
         for path in [data_path(*id), hash_path(*id)] {
             match disk.volume().remove(&path) {
-                Ok(()) => touched[usize::from(shard_of(*id))] = true,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(disk.failed("removing", &path, error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(disk.failed("removing", &path, error));
+                }
+                Ok(()) | Err(_) => {}
             }
         }
     }
-    let touched = (0..=u8::MAX).filter(|shard| touched[usize::from(*shard)]);
+    let exists = |shard: u8| folders.iter().any(|folder| folder.name == format!("{shard:02x}"));
+    let touched = (0..=u8::MAX).filter(|shard| touched[usize::from(*shard)] && exists(*shard));
     touched.map(shard_path).try_for_each(|path| disk.sync_dir(&path))
 }
