@@ -164,6 +164,7 @@ impl EngineError {
             | StoreError::Fenced
             | StoreError::InUse { .. }
             | StoreError::NewerFormat { .. }
+            | StoreError::NewerRecord { .. }
             | StoreError::NotAStore { .. }
             | StoreError::LedgerMissing { .. }
             | StoreError::Ledger { .. }

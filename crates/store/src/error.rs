@@ -75,6 +75,16 @@ pub enum StoreError {
         /// Newest format known.
         supported: u32,
     },
+    /// The log has a record that only a newer icefield understands. It is neither torn nor damaged.
+    #[error(
+        "{path} has a record at byte {offset} that this icefield does not understand: install a newer icefield"
+    )]
+    NewerRecord {
+        /// The pack, relative to the store.
+        path: String,
+        /// Where in it the record begins.
+        offset: u64,
+    },
     /// The folder holds something, but not a store.
     #[error("{} is not an icefield store: {what}", path.display())]
     NotAStore {
@@ -128,6 +138,9 @@ impl StoreError {
             }
             Self::NewerFormat { path, found, supported } => {
                 Self::NewerFormat { path: path.clone(), found: *found, supported: *supported }
+            }
+            Self::NewerRecord { path, offset } => {
+                Self::NewerRecord { path: path.clone(), offset: *offset }
             }
             Self::NotAStore { path, what } => {
                 Self::NotAStore { path: path.clone(), what: what.clone() }

@@ -8,7 +8,7 @@ use crate::{
         IDENTITY_FILE, KEYS_FILE, LEDGER_FILE, OLD_LEDGER_FILE, SCRATCH_FILE, UNNAMED_FOLDER,
     },
     ledger::COMPANIONS,
-    payload::disk::{fenced::Disk, is_pack_name},
+    payload::disk::{fenced::Disk, is_pack_name, is_torn_name},
 };
 
 pub(super) fn check_names(disk: &Disk, report: &mut CheckReport) -> Result<(), StoreError> {
@@ -24,7 +24,7 @@ pub(super) fn check_names(disk: &Disk, report: &mut CheckReport) -> Result<(), S
     }
     for (folder, known) in [
         ("", is_top_name as fn(&str, bool) -> bool),
-        ("packs", |name, is_dir| !is_dir && is_pack_name(name)),
+        ("packs", |name, is_dir| !is_dir && (is_pack_name(name) || is_torn_name(name))),
     ] {
         let entries = disk.volume().entries(folder);
         for entry in entries.map_err(|error| disk.failed("listing", folder, error))? {

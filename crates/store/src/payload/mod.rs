@@ -91,8 +91,9 @@ pub trait Payload: fmt::Debug + Send + Sync + 'static {
     /// of a record, or where the page before ended.
     ///
     /// A torn tail is the end of a last batch that was never acknowledged: bytes that are no record, with no intact record
-    /// after them that was written when they had been synced. It is cut off when `repair` is true, and otherwise reported as
-    /// damage. The first replay of a process must repair, and go from what is known to be acknowledged to the end; later ones
+    /// after them that was written when they had been synced. When `repair` is true it is cut off and kept aside, and what the
+    /// replay returns is durable; otherwise it is reported as damage. A record with an entry that this version does not know is
+    /// neither: it is an error, [`StoreError::NewerRecord`]. The first replay of a process must repair, and go from what is known to be acknowledged to the end; later ones
     /// see what was appended before they began.
     async fn replay(&self, from: LogPosition, repair: bool) -> Result<ReplayPage, StoreError>;
 

@@ -32,6 +32,8 @@ pub(super) struct Log {
     pack_bytes: u64,
     /// Unknown until a repairing replay has reached it.
     tail: Mutex<Option<Tail>>,
+    /// Whether what earlier processes wrote has been made durable.
+    is_settled: Mutex<bool>,
 }
 
 /// Where the next record goes.
@@ -44,7 +46,12 @@ struct Tail {
 
 impl Log {
     pub(super) fn new(disk: Arc<Disk>, pack_bytes: u64) -> Self {
-        Self { disk, pack_bytes: pack_bytes.min(1 << 31), tail: Mutex::new(None) }
+        Self {
+            disk,
+            pack_bytes: pack_bytes.min(1 << 31),
+            tail: Mutex::new(None),
+            is_settled: Mutex::default(),
+        }
     }
 
     /// Writes the records in one go, then syncs once.
@@ -120,11 +127,24 @@ impl Log {
     /// Reads a page of records. Once the end is known, nothing is repaired and nothing beyond it is looked at.
     pub(super) fn replay(&self, from: LogPosition, repair: bool) -> Result<ReplayPage, StoreError> {
         let end = self.tail().as_ref().map(|tail| tail.at);
+        if repair && end.is_none() {
+            self.settle(from)?;
+        }
         let page = replay::page(&self.disk, from, end, repair && end.is_none())?;
         if repair && end.is_none() && page.last {
             *self.tail() = Some(Tail { at: page.next, file: None });
         }
         Ok(page)
+    }
+
+    /// Makes what the log has from `from` on durable, once: what later pages read is then durable, too.
+    pub(super) fn settle(&self, from: LogPosition) -> Result<(), StoreError> {
+        let mut is_settled = self.is_settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_settled {
+            replay::settle(&self.disk, from)?;
+            *is_settled = true;
+        }
+        Ok(())
     }
 
     fn find_tail(&self) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! packs/00000001.pack             the log: records, appended in batches with one sync each
+//! packs/00000001.pack.torn-...    an end that a crash tore, cut off and kept
 //! payload/ab/ab...                a payload file: exactly the bytes that were uploaded
 //! payload/ab/ab....sha256         the SHA-256 of each of its MiB, as `split` and `sha256sum` print them
 //! ```
@@ -68,6 +69,13 @@ impl DiskPayload {
     pub(crate) fn new(disk: Arc<Disk>, hashing: HashPool, pack_bytes: u64) -> Self {
         let log = Arc::new(Log::new(Arc::clone(&disk), pack_bytes));
         Self { disk, log, shards: Arc::new(Shards::default()), hashing }
+    }
+
+    /// Makes all of the log durable that earlier processes may have left unsynced: for those who read it without repair
+    /// and believe it.
+    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
+        let log = Arc::clone(&self.log);
+        blocking(move || log.settle(LogPosition::default())).await
     }
 }
 
@@ -142,6 +150,11 @@ impl Payload for DiskPayload {
         })
         .await
     }
+}
+
+/// Whether this is the name of a file that keeps what was cut off a pack.
+pub(crate) fn is_torn_name(name: &str) -> bool {
+    replay::is_torn_name(name)
 }
 
 /// Whether this is the name of a pack.

@@ -75,15 +75,20 @@ impl Header {
         (HEADER_LEN + self.meta_len + 1 + self.body_len + 1) as u64
     }
 
-    /// Reads the entry from the JSON text and its line end, if both fit the check in the header line.
-    pub(crate) fn entry(line: &[u8], meta: &[u8]) -> Option<Entry> {
+    /// Returns the JSON text, if it, its line end and the header line fit the check.
+    pub(crate) fn json<'a>(line: &[u8], meta: &'a [u8]) -> Option<&'a [u8]> {
         let json = meta.strip_suffix(b"\n")?;
         let check = line.get(CHECKED_LEN..CHECKED_LEN + HASH_LEN)?;
         if check != hex(&check_of(&line[..CHECKED_LEN], json)).as_bytes() {
             return None;
         }
-        serde_json::from_slice(json).ok()
+        Some(json)
     }
+}
+
+/// Reads the entry from a JSON text that fits its check; `None` for one that a newer icefield wrote.
+pub(crate) fn entry(json: &[u8]) -> Option<Entry> {
+    serde_json::from_slice(json).ok()
 }
 
 /// A whole record, taken apart and found intact.
@@ -94,8 +99,9 @@ pub(crate) fn split(record: &[u8], at: LogPosition) -> Result<(Entry, Header), &
         return Err("the record has another length");
     }
     let body_at = HEADER_LEN + header.meta_len + 1;
-    let entry = Header::entry(line, &record[HEADER_LEN..body_at])
+    let json = Header::json(line, &record[HEADER_LEN..body_at])
         .ok_or("the record's entry does not fit its check")?;
+    let entry = entry(json).ok_or("a newer icefield wrote the record's entry")?;
     let (body, end) = record[body_at..].split_at(header.body_len);
     if end != b"\n" || TreeHash::of_leaf(body) != header.body_hash {
         return Err("the record's body does not fit its hash");

@@ -4,8 +4,11 @@
 //! acknowledged. Each record says up to where its pack had been synced when it was written. So a break is a torn tail
 //! exactly when it is in the last pack and no intact record after it was written once the break had been synced. In the
 //! last batch a repairing replay reads the bodies, too: there a crash may have kept a head without its body.
+//!
+//! What a repairing replay finds beyond the ledger was perhaps never synced: the process that wrote it may have died of a
+//! failed sync, and what is read may be in the page cache only. [`settle`] makes it durable before it is read.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use crate::{
     entry::Entry,
@@ -29,6 +32,8 @@ const PAGE_META_BYTES: usize = 4 << 20;
 const WINDOW_BYTES: usize = 64 << 10;
 /// Read at once while looking for the next intact record.
 const SCAN_BYTES: usize = 1 << 20;
+/// Between a pack's name and the offset of a torn end that was cut off it.
+const TORN: &str = ".torn-";
 
 /// Reads a page from `from` on; `end` is where the log is known to end, if it is.
 pub(super) fn page(
@@ -93,6 +98,38 @@ pub(super) fn page(
     }
 }
 
+/// Makes what the log has from `from` on durable, before any of it is believed.
+///
+/// The bytes are written again in place: after a failed sync the system takes their pages for clean, and a further sync
+/// would not write them. Only the last pack can have such bytes, because the next one is begun after a sync of its
+/// predecessor.
+pub(super) fn settle(disk: &Disk, from: LogPosition) -> Result<(), StoreError> {
+    let Some(last) = packs(disk)?.last().copied() else { return Ok(()) };
+    let path = pack_path(last);
+    let mut at = if from.pack == last { from.offset } else { 0 };
+    let file = disk.volume().open(&path, Access::Read);
+    let len = disk.len(&*file.map_err(|error| disk.failed("opening", &path, error))?, &path)?;
+    if at < len {
+        disk.writable()?;
+        let file = disk.volume().open(&path, Access::ReadWrite);
+        let file = file.map_err(|error| disk.failed("opening", &path, error))?;
+        let mut bytes = vec![0; SCAN_BYTES];
+        while at < len {
+            let count = file.read_at(&mut bytes, at);
+            let count = count.map_err(|error| disk.failed("reading", &path, error))?;
+            if count == 0 {
+                break;
+            }
+            let written = file.write_at(&bytes[..count], at);
+            written.map_err(|error| disk.failed("writing", &path, error))?;
+            at += count as u64;
+        }
+        disk.sync(&*file, &path)?;
+    }
+    // A crash may have come between the creation of the pack and the sync of its name.
+    disk.sync_dir("packs")
+}
+
 /// The numbers of all packs in order.
 fn packs(disk: &Disk) -> Result<Vec<u32>, StoreError> {
     let entries = disk.volume().entries("packs");
@@ -106,6 +143,15 @@ fn packs(disk: &Disk) -> Result<Vec<u32>, StoreError> {
 pub(super) fn pack_number(name: &str) -> Option<u32> {
     let number = u32::from_str_radix(name.strip_suffix(".pack")?, 16).ok()?;
     (number != 0 && pack_path(number).strip_prefix("packs/") == Some(name)).then_some(number)
+}
+
+/// Whether this is the name of a file that keeps a torn end: `PACK.torn-OFFSET`, with a number when there were several.
+pub(super) fn is_torn_name(name: &str) -> bool {
+    let Some((pack, end)) = name.split_once(TORN) else { return false };
+    let (offset, again) = end.split_once('.').unwrap_or((end, "1"));
+    let is_offset = u32::from_str_radix(offset, 16).is_ok_and(|at| format!("{at:08x}") == offset);
+    let is_again = again.parse::<u32>().is_ok_and(|count| count > 0 && count.to_string() == again);
+    pack_number(pack).is_some() && is_offset && is_again
 }
 
 #[derive(Debug, Default)]
@@ -204,7 +250,12 @@ impl<'a> Pack<'a> {
         }
         let head = self.read(offset, HEADER_LEN + header.meta_len + 1, WINDOW_BYTES)?;
         let Some((line, meta)) = head.split_at_checked(HEADER_LEN) else { return Ok(None) };
-        Ok(Header::entry(line, meta).map(|entry| (entry, header)))
+        let Some(json) = Header::json(line, meta) else { return Ok(None) };
+        // Every byte is as it was written: not torn, not damaged, and never to be cut off.
+        match record::entry(json) {
+            Some(entry) => Ok(Some((entry, header))),
+            None => Err(StoreError::NewerRecord { path: self.path.clone(), offset }),
+        }
     }
 
     fn is_whole(&mut self, place: RecordPlace) -> Result<bool, StoreError> {
@@ -248,16 +299,70 @@ impl<'a> Pack<'a> {
         Ok(false)
     }
 
-    /// Cuts a torn tail off, durable.
+    /// Cuts a torn tail off, durable, once its bytes are kept beside the pack.
+    ///
+    /// A crash leaves such an end, and nothing of it was acknowledged. But damage to the last batch looks the same when the
+    /// ledger does not know the batch (it is an older copy, or was rebuilt), so no byte of it is thrown away.
     fn cut(&mut self, offset: u64) -> Result<(), StoreError> {
         self.disk.writable()?;
+        if offset < self.len {
+            let kept = self.keep(offset)?;
+            tracing::warn!(
+                pack = self.path,
+                offset,
+                kept,
+                "cut off an end that a crash has torn; its bytes are kept, and may be removed if there was a crash"
+            );
+        }
         let cut = self.disk.volume().open(&self.path, Access::ReadWrite).and_then(|file| {
             file.truncate(offset)?;
             Ok(file)
         });
         let file =
             cut.map_err(|error| self.disk.failed("cutting the torn end of", &self.path, error))?;
-        tracing::warn!(pack = self.path, offset, "cut off an end that was never acknowledged");
         self.disk.sync(&*file, &self.path)
+    }
+
+    /// Copies the bytes from `offset` on to a new file, durable, and returns its path.
+    fn keep(&self, offset: u64) -> Result<String, StoreError> {
+        let (path, file) = self.create_torn(offset)?;
+        if let Err(error) = self.copy_to(&*file, offset) {
+            // Best effort: half a copy is of no use, and the pack still has the bytes.
+            drop(self.disk.volume().remove(&path));
+            return Err(self.disk.failed("keeping the torn end of a pack in", &path, error));
+        }
+        self.disk.sync(&*file, &path)?;
+        self.disk.sync_dir("packs")?;
+        Ok(path)
+    }
+
+    /// Creates a file for a torn end under the first name that is free.
+    fn create_torn(&self, offset: u64) -> Result<(String, Arc<dyn VolumeFile>), StoreError> {
+        let first = format!("{}{TORN}{offset:08x}", self.path);
+        let (mut path, mut count) = (first.clone(), 1_u32);
+        loop {
+            match self.disk.volume().create(&path) {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    count += 1;
+                    path = format!("{first}.{count}");
+                }
+                Err(error) => return Err(self.disk.failed("creating", &path, error)),
+            }
+        }
+    }
+
+    fn copy_to(&self, kept: &dyn VolumeFile, offset: u64) -> io::Result<()> {
+        let mut bytes = vec![0; SCAN_BYTES];
+        let mut at = offset;
+        while at < self.len {
+            let count = self.file.read_at(&mut bytes, at)?;
+            if count == 0 {
+                break;
+            }
+            kept.write_at(&bytes[..count], at - offset)?;
+            at += count as u64;
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! A volume in memory that keeps what is written apart from what is durable, and fails when it is told to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
@@ -55,6 +55,33 @@ enum Node {
 struct Content {
     written: Vec<u8>,
     durable: Vec<u8>,
+    /// Sectors that a failed sync has not written and that count as clean: only writing them again helps.
+    dropped: BTreeSet<usize>,
+}
+
+impl Content {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { written: bytes.clone(), durable: bytes, dropped: BTreeSet::new() }
+    }
+
+    fn sectors(&self) -> std::ops::Range<usize> {
+        0..self.written.len().div_ceil(SECTOR)
+    }
+
+    fn make_durable(&mut self) {
+        self.durable.resize(self.written.len(), 0);
+        for sector in self.sectors().filter(|sector| !self.dropped.contains(sector)) {
+            let (begin, end) = (sector * SECTOR, self.written.len().min((sector + 1) * SECTOR));
+            self.durable[begin..end].copy_from_slice(&self.written[begin..end]);
+        }
+    }
+
+    fn fail_sync(&mut self) {
+        self.dropped.extend(self.sectors().filter(|sector| {
+            let (begin, end) = (sector * SECTOR, self.written.len().min((sector + 1) * SECTOR));
+            self.durable.get(begin..end) != Some(&self.written[begin..end])
+        }));
+    }
 }
 
 impl SimulatedVolume {
@@ -144,7 +171,7 @@ impl SimulatedVolume {
                         bytes[begin..end].copy_from_slice(&file.written[begin..end]);
                     }
                 }
-                Content { written: bytes.clone(), durable: bytes }
+                Content::new(bytes)
             })
             .collect();
         let durable_names = names.clone();
@@ -248,7 +275,7 @@ impl Volume for SimulatedVolume {
 
     fn publish(&self, path: &str, bytes: &[u8], _private: bool) -> io::Result<()> {
         let mut state = self.alive()?;
-        state.files.push(Content { written: bytes.to_vec(), durable: bytes.to_vec() });
+        state.files.push(Content::new(bytes.to_vec()));
         let node = Node::File(state.files.len() - 1);
         state.sync(|state| {
             state.names.insert(path.to_owned(), node);
@@ -278,7 +305,11 @@ impl VolumeFile for SimulatedFile {
         let fits = state.room.map_or(bytes.len(), |room| bytes.len().min(room as usize));
         state.room = state.room.map(|room| room - fits as u64);
         let end = offset as usize + fits;
-        let written = &mut state.files[self.file].written;
+        let content = &mut state.files[self.file];
+        content
+            .dropped
+            .retain(|sector| !(offset as usize / SECTOR..end.div_ceil(SECTOR)).contains(sector));
+        let written = &mut content.written;
         written.resize(written.len().max(end), 0);
         written[offset as usize..end].copy_from_slice(&bytes[..fits]);
         if fits < bytes.len() {
@@ -289,10 +320,12 @@ impl VolumeFile for SimulatedFile {
 
     fn sync(&self) -> io::Result<()> {
         let file = self.file;
-        self.volume.alive()?.sync(|state| {
-            let content = &mut state.files[file];
-            content.durable.clone_from(&content.written);
-        })
+        let mut state = self.volume.alive()?;
+        let result = state.sync(|state| state.files[file].make_durable());
+        if result.is_err() {
+            state.files[file].fail_sync();
+        }
+        result
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use icefield_treehash::HashPool;
+use icefield_treehash::{HashPool, TreeHash};
 
 use super::{
     DiskPayload, PACK_BYTES,
@@ -118,6 +118,39 @@ async fn a_torn_batch_is_cut_off_and_a_break_before_a_later_batch_is_damage() {
     let broken = items.remove(1);
     assert!(matches!(broken, Replayed::Damaged(_)), "{broken:?}");
     assert_eq!(items.len(), 3);
+}
+
+/// A record whose check fits but whose entry this version does not know was taken for a torn end and cut off.
+#[tokio::test]
+async fn a_record_of_a_newer_icefield_is_neither_torn_nor_damaged() {
+    let volume = SimulatedVolume::new();
+    let payload = on(volume.clone(), PACK_BYTES);
+    let first = payload.append(vec![vault(1)]).await.unwrap()[0];
+    let path = "packs/00000001.pack";
+    volume.change(path, |bytes| {
+        let at = bytes.len() as u64;
+        let json = br#"{"entry":"archive_moved","to":1}"#;
+        let body_hash = hash(&bytes::Bytes::new()).0;
+        let header = format!(
+            "icefield1 00000001 {at:08x} {at:08x} {:08x} 00000000 {body_hash} ",
+            json.len()
+        );
+        let mut checked = header.clone().into_bytes();
+        checked.extend_from_slice(json);
+        let check = TreeHash::of_leaf(&checked);
+        bytes.extend_from_slice(format!("{header}{check}\n").as_bytes());
+        bytes.extend_from_slice(json);
+        bytes.extend_from_slice(b"\n\n");
+    });
+    let len = volume.len_of(path);
+    for repair in [true, false] {
+        let reopened = on(volume.clone(), PACK_BYTES);
+        match reopened.replay(LogPosition::default(), repair).await {
+            Err(StoreError::NewerRecord { offset, .. }) => assert_eq!(offset, first.length),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(volume.len_of(path), len);
+    }
 }
 
 #[tokio::test]
