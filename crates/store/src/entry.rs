@@ -218,12 +218,12 @@ pub enum Outcome {
     },
     /// `VaultCreated`: the account has a vault of this name already.
     VaultExists(VaultNumber),
-    /// The vault does not exist (any more). For `ArchiveCreated` the extents are now garbage (staged).
+    /// The vault does not exist (any more). For `ArchiveCreated` the extents stay staged, if they were.
     VaultGone,
     /// `VaultDeleted`: the vault holds archives or was written to since.
     VaultChanged,
     /// `ArchiveCreated`: this token or upload has already made the archive named here. Extents that the first archive
-    /// does not use are now garbage (staged).
+    /// does not use stay staged, if they were.
     Repeat(ArchiveNumber),
     /// `ArchiveDeleted`: no such archive, or deleted already.
     ArchiveGone,

@@ -2,8 +2,9 @@
 //!
 //! The new ledger is written beside the old one and takes its place when it is complete. Vaults and archives come back as
 //! they were, deletions included; uploads in progress and jobs do not. Files that no record names are then parts of such
-//! uploads, or archives whose records are lost: a rebuild cannot tell, so it never deletes them. It puts them aside, or
-//! leaves them where they are while the log has damage that a backup may still heal.
+//! uploads, outputs of jobs, what a refused record names, or archives whose records are lost: a rebuild cannot tell, so it
+//! never deletes them. It puts them aside, or leaves them where they are while the log has damage that a backup may still
+//! heal.
 
 use std::{
     io,
@@ -13,7 +14,7 @@ use std::{
 
 use crate::{
     durable,
-    entry::{Content, Entry, PayloadId},
+    entry::{Content, Entry, Outcome, PayloadId},
     error::{Damage, StoreError},
     identity::{IdKeys, Identity},
     layout::{KEYS_FILE, LEDGER_FILE, NEW_LEDGER_FILE, OLD_LEDGER_FILE, UNNAMED_FOLDER},
@@ -46,7 +47,8 @@ pub struct RebuildReport {
     pub archives: u64,
     /// Sum of their sizes in bytes.
     pub bytes: u64,
-    /// Payload files that no record names. They were put aside in [`UNNAMED_FOLDER`], or left in their places if there is
+    /// Payload files that no record names; a refused one counts only while there is damage. They were put aside in
+    /// [`UNNAMED_FOLDER`], or left in their places if there is
     /// damage.
     pub unnamed_files: u64,
     /// What could not be read, at most 10,000 places. What it told of is not in the ledger.
@@ -87,7 +89,6 @@ pub async fn rebuild(
         })
         .await?
     };
-    payload.settle().await?;
     let named = replay(&payload, &ledger, &mut report, progress).await?;
     // Deleted archives have no inventory or job any more that needs them.
     while ledger.purge(PAGE).await? > 0 {}
@@ -120,7 +121,8 @@ fn identify(disk: &Disk, report: &mut RebuildReport) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Applies the whole log. Returns the ids of all payload files that it names, sorted.
+/// Applies the whole log. Returns the ids of all payload files that it names, sorted. Those that only refused entries name
+/// count while there is damage: what could not be read may be why they were refused.
 ///
 /// Nothing is repaired: without a ledger nobody knows what at the end of the log was acknowledged.
 async fn replay(
@@ -129,17 +131,18 @@ async fn replay(
     report: &mut RebuildReport,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Vec<PayloadId>, StoreError> {
-    let mut named = Vec::new();
+    let (mut named, mut refused) = (Vec::new(), Vec::new());
     let mut at = LogPosition::default();
     loop {
         let page = payload.replay(at, false).await?;
         let mut entries = Vec::with_capacity(page.items.len());
+        let mut files = Vec::with_capacity(page.items.len());
         let mut end = at;
         for item in page.items {
             match item {
                 Replayed::Record(entry, place) => {
                     end = LogPosition { offset: place.at.offset + place.length, ..place.at };
-                    named.extend(payloads(&entry));
+                    files.push(payloads(&entry).collect::<Vec<_>>());
                     entries.push((entry, place));
                 }
                 Replayed::Damaged(damage) => report.damaged(damage),
@@ -147,10 +150,19 @@ async fn replay(
         }
         if !entries.is_empty() {
             report.records += entries.len() as u64;
-            ledger.apply(entries, end).await?;
+            let outcomes = ledger.apply(entries, end).await?;
+            for (outcome, files) in outcomes.into_iter().zip(files) {
+                match outcome {
+                    Outcome::Done { .. } => named.extend(files),
+                    _ => refused.extend(files),
+                }
+            }
             progress(report.records);
         }
         if page.last {
+            if !report.damage.is_empty() {
+                named.extend(refused);
+            }
             named.sort_unstable();
             return Ok(named);
         }

@@ -25,6 +25,8 @@ pub(super) struct Files {
     owned: Vec<PayloadId>,
     /// Named by a record of an archive that the ledger does not have.
     unlisted: Vec<PayloadId>,
+    /// Named by a record that was refused.
+    refused: Vec<PayloadId>,
 }
 
 impl Files {
@@ -36,21 +38,27 @@ impl Files {
         };
         store.payload().list(visit).await?;
         on_disk.sort_unstable();
-        Ok(Self { on_disk, owned: Vec::new(), unlisted: Vec::new() })
+        Ok(Self { on_disk, owned: Vec::new(), unlisted: Vec::new(), refused: Vec::new() })
     }
 
-    /// Reads the files of an archive that the ledger still has. Those of a deleted one may be gone.
+    /// Reads the files of an archive that the ledger still has. Those of a deleted one may be gone. `refused` says whether
+    /// the log itself has no such archive.
     pub(super) async fn check_archive(
         &mut self,
         store: &Store,
         archive: &ArchiveEntry,
+        refused: bool,
         report: &mut CheckReport,
         progress: Progress<'_>,
     ) -> Result<(), StoreError> {
         let Content::Extents(extents) = &archive.content else { return Ok(()) };
         let ids = extents.iter().map(|extent| extent.payload);
         let Some(row) = store.ledger().archive(archive.number).await? else {
-            self.unlisted.extend(ids);
+            if refused {
+                self.refused.extend(ids);
+            } else {
+                self.unlisted.extend(ids);
+            }
             return Ok(());
         };
         self.owned.extend(ids);
@@ -130,12 +138,15 @@ impl Files {
     ) -> Result<(), StoreError> {
         self.owned.sort_unstable();
         self.unlisted.sort_unstable();
+        self.refused.sort_unstable();
         for id in self.on_disk {
             if self.owned.binary_search(&id).is_ok() || is_staged(&**store.ledger(), id).await? {
                 continue;
             }
             let what = if self.unlisted.binary_search(&id).is_ok() {
                 "belongs to an archive that the ledger does not have: run `icefield store rebuild`"
+            } else if self.refused.binary_search(&id).is_ok() {
+                "extra file: only a record that was refused names it"
             } else {
                 "extra file: no record, upload or job names it"
             };

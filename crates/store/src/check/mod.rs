@@ -23,7 +23,7 @@ use icefield_treehash::TreeHash;
 
 use self::{compare::compare, files::Files, names::check_names, scratch::Scratch};
 use crate::{
-    entry::{ArchiveEntry, Content, Entry, VaultNumber},
+    entry::{ArchiveEntry, Content, Entry, Outcome, VaultNumber},
     error::{Damage, StoreError},
     payload::{LogPosition, RecordPlace, Replayed},
     store::Store,
@@ -193,17 +193,19 @@ async fn read_log(
                 }
             }
         }
+        let mut outcomes = Vec::new();
         if !entries.is_empty() {
-            scratch.ledger().apply(entries.clone(), page.next).await?;
+            outcomes = scratch.ledger().apply(entries.clone(), page.next).await?;
         }
-        for (entry, _) in &entries {
+        for ((entry, _), outcome) in entries.iter().zip(outcomes) {
             match entry {
                 Entry::VaultCreated { vault, account, .. } => {
                     seen.vaults.push(*vault);
                     seen.accounts.insert(account.clone());
                 }
                 Entry::ArchiveCreated(archive) => {
-                    files.check_archive(store, archive, report, progress).await?;
+                    let refused = !matches!(outcome, Outcome::Done { .. });
+                    files.check_archive(store, archive, refused, report, progress).await?;
                 }
                 Entry::VaultDeleted { .. } | Entry::ArchiveDeleted { .. } => {}
             }

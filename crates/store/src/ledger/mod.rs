@@ -293,7 +293,9 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// vault has not seen and an upload that has not been completed, adds one to the write counter, takes its extents out of
     /// staging (they may be unknown there: on replay) and ends the upload, whose other parts it stages; `ArchiveDeleted` an
     /// archive that exists, adds one to the write counter. The bytes of a deleted archive stay until
-    /// [`purge`](Self::purge). An archive entry that is refused has those of its extents staged that no archive uses.
+    /// [`purge`](Self::purge). The extents of an archive entry that is refused stay as they are: of a live upload they are
+    /// staged since they were reserved, or by the end of its upload. A replay knows nothing of them and stages none of them:
+    /// over a damaged log an entry may be refused that was not, and its archive must not lose its bytes by that.
     ///
     /// An archive of several extents keeps them as the parts of its upload; a replayed one whose upload is unknown gets that
     /// upload (completed) again.

@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use icefield_store::{OpenOptions, Store, StoreError, rebuild};
+use icefield_store::{OpenOptions, Store, StoreError, entry::VaultNumber, rebuild};
 
-use crate::support::{bytes, fill, open, options, problems, put, put_file, rows};
+use crate::support::{bytes, fill, open, options, problems, put, put_file, refused_file, rows};
 
 async fn try_open(dir: &Path) -> Result<Store, StoreError> {
     Store::open(dir, OpenOptions { create: false, ..options() }).await
@@ -154,4 +154,52 @@ async fn a_rebuild_waits_for_the_owner_of_the_store() {
     let error = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     drop(store);
+}
+
+/// A flipped bit in the record of a vault made a rebuild refuse all archives in it, and the next opening deleted their files.
+#[tokio::test]
+async fn archives_that_are_refused_because_of_damage_keep_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = fill(&store).await;
+    let expected = rows(&store, vault).await;
+    store.close().await;
+    let pack = dir.path().join("packs/00000001.pack");
+    let mut log = fs::read(&pack).unwrap();
+    let at = log.windows(8).position(|window| window == b"\"photos\"").unwrap();
+    log[at + 1] ^= 1;
+    fs::write(&pack, &log).unwrap();
+
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.damage.len(), report.archives, report.unnamed_files), (1, 0, 0));
+    let store = try_open(dir.path()).await.unwrap();
+    store.sweep().await.unwrap();
+    let found = problems(&store).await;
+    let files = found.iter().filter(|what| what.starts_with("payload/")).count();
+    assert_eq!(files, 5, "the film's and, as its deletion was refused, the mistake's: {found:?}");
+    store.close().await;
+
+    log[at + 1] ^= 1;
+    fs::write(&pack, &log).unwrap();
+    rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    let store = try_open(dir.path()).await.unwrap();
+    assert_eq!(rows(&store, vault).await, expected);
+    assert_eq!(problems(&store).await, [""; 0], "the healed log has its files again");
+}
+
+/// Only a log that was read whole says for certain that a refused record names nothing.
+#[tokio::test]
+async fn files_of_refused_archives_are_put_aside_when_the_log_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    fill(&store).await;
+    let nowhere = VaultNumber(store.next_number());
+    let file = refused_file(&store, nowhere).await;
+    store.close().await;
+    fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.damage.len(), report.unnamed_files), (0, 1));
+    assert!(dir.path().join("unnamed").join(file.payload.to_string()).exists());
+    let store = try_open(dir.path()).await.unwrap();
+    assert_eq!(problems(&store).await, [""; 0]);
 }

@@ -124,6 +124,18 @@ pub(crate) async fn put_as_file(
     number
 }
 
+/// Stores a file and commits it as an archive of a vault that does not exist.
+pub(crate) async fn refused_file(store: &Store, vault: VaultNumber) -> Extent {
+    let body = bytes(1000);
+    let number = ArchiveNumber(store.next_number());
+    let mut entry = archive(store, vault, number, "refused", &body);
+    let extent = put_file(store, body).await;
+    entry.content = Content::Extents(vec![extent]);
+    let committed = store.commit(Entry::ArchiveCreated(entry), Bytes::new()).await;
+    assert_eq!(committed.unwrap().0, Outcome::VaultGone);
+    extent
+}
+
 pub(crate) async fn put_file(store: &Store, bytes: Bytes) -> Extent {
     let payload = store.reserve().await.unwrap();
     let mut writer = store.payload().create(payload).await.unwrap();

@@ -64,13 +64,17 @@ pub(super) async fn an_archive_keeps_everything_that_was_recorded(ledger: &dyn L
     assert_eq!(ledger.archive_by_token(V, token(5)).await.unwrap(), None);
 }
 
-pub(super) async fn an_archive_of_an_unknown_vault_is_refused_and_its_files_are_staged(
-    ledger: &dyn Ledger,
-) {
+/// A refused entry had its files staged. A rebuild over a log in which the creation of a vault, or the deletion of an
+/// archive, could not be read refused entries that had been accepted, and the next opening removed their files.
+pub(super) async fn a_refused_archive_leaves_its_files_as_they_are(ledger: &dyn Ledger) {
     stage(ledger, &[1]).await;
     let refused = Entry::ArchiveCreated(filed(3, &[1, 2]));
     assert_eq!(apply_one(ledger, refused).await, Outcome::VaultGone);
-    assert_eq!(staged(ledger).await, [1, 2]);
+    assert_eq!(
+        staged(ledger).await,
+        [1],
+        "a live upload's stays staged, a replayed one's is untouched"
+    );
     assert_eq!(archive(ledger, 3).await, None);
     assert_eq!(apply_one(ledger, archive_deleted(3)).await, Outcome::VaultGone);
 }
@@ -102,9 +106,7 @@ pub(super) async fn a_token_is_remembered_after_its_archive_was_purged(ledger: &
     assert_eq!(outcome, Outcome::Repeat(ArchiveNumber(3)), "a replay would say so, too");
 }
 
-pub(super) async fn a_repeat_stages_only_files_that_the_first_archive_does_not_use(
-    ledger: &dyn Ledger,
-) {
+pub(super) async fn a_repeat_leaves_its_files_as_they_are(ledger: &dyn Ledger) {
     with_vault(ledger).await;
     stage(ledger, &[1, 2, 3]).await;
     let put =
@@ -116,7 +118,7 @@ pub(super) async fn a_repeat_stages_only_files_that_the_first_archive_does_not_u
     assert_eq!(staged(ledger).await, [2, 3]);
     let other = Entry::ArchiveCreated(put(4, &[1, 2, 4]));
     assert_eq!(apply_one(ledger, other).await, Outcome::Repeat(ArchiveNumber(3)));
-    assert_eq!(staged(ledger).await, [2, 3, 4]);
+    assert_eq!(staged(ledger).await, [2, 3]);
     assert_eq!(files(ledger, 3).await, [1]);
     assert_eq!(dead_bytes(ledger).await, 2 * RECORD_BYTES);
 }

@@ -60,10 +60,10 @@ rules! {
     archives {
         an_archive_counts_in_its_vault_until_it_is_deleted
         an_archive_keeps_everything_that_was_recorded
-        an_archive_of_an_unknown_vault_is_refused_and_its_files_are_staged
+        a_refused_archive_leaves_its_files_as_they_are
         a_token_makes_one_archive_in_a_vault
         a_token_is_remembered_after_its_archive_was_purged
-        a_repeat_stages_only_files_that_the_first_archive_does_not_use
+        a_repeat_leaves_its_files_as_they_are
         an_archive_is_deleted_once_and_only_from_its_vault
         a_list_shows_the_vault_as_of_a_write
         a_list_takes_dates_from_the_start_and_before_the_end

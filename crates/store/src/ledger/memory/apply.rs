@@ -67,13 +67,12 @@ impl Tables {
         let by_token = entry.token.and_then(|token| self.tokens.get(&(entry.vault, token)));
         let by_upload = entry.upload.and_then(|upload| self.completed.get(&(entry.vault, upload)));
         let same_number = self.archives.get(&entry.number).map(|row| &row.number);
-        let earlier: Vec<_> =
-            [by_token, by_upload, same_number].into_iter().flatten().copied().collect();
+        let earlier = by_token.or(by_upload).or(same_number).copied();
         if !self.vaults.contains_key(&entry.vault) {
-            return self.refuse_archive(&entry, place, &earlier, Outcome::VaultGone);
+            return self.refuse_archive(&entry, place, Outcome::VaultGone);
         }
-        if let Some(first) = earlier.first() {
-            return self.refuse_archive(&entry, place, &earlier, Outcome::Repeat(*first));
+        if let Some(first) = earlier {
+            return self.refuse_archive(&entry, place, Outcome::Repeat(first));
         }
         let Some(vault) = self.vaults.get_mut(&entry.vault) else { return Outcome::VaultGone };
         vault.writes += 1;
@@ -142,19 +141,14 @@ impl Tables {
         self.uploads.insert(upload, row);
     }
 
-    /// Turns an archive away: its record and those of its files that none of the `earlier` archives uses are garbage, and
-    /// its upload has ended.
+    /// Turns an archive away: its record is dead, its upload has ended, its files stay as they are.
     fn refuse_archive(
         &mut self,
         entry: &ArchiveEntry,
         place: RecordPlace,
-        earlier: &[ArchiveNumber],
         outcome: Outcome,
     ) -> Outcome {
         *self.dead_bytes.entry(place.at.pack).or_default() += place.length;
-        let used: Vec<_> = earlier.iter().flat_map(|number| self.extents(*number)).collect();
-        let garbage = entry.extents().iter().filter(|extent| !used.contains(extent));
-        self.staged.extend(garbage.map(|extent| extent.payload));
         let Some(upload) = entry.upload else { return outcome };
         let state = match outcome {
             Outcome::Repeat(first) => {

@@ -83,12 +83,11 @@ fn create_archive(
     entry: ArchiveEntry,
     place: RecordPlace,
 ) -> rusqlite::Result<Outcome> {
-    let earlier = earlier_archives(db, &entry)?;
     let Some(vault) = vault::by_number(db, entry.vault)? else {
-        return refuse_archive(db, &entry, place, &earlier, Outcome::VaultGone);
+        return refuse_archive(db, &entry, place, Outcome::VaultGone);
     };
-    if let Some(first) = earlier.first() {
-        return refuse_archive(db, &entry, place, &earlier, Outcome::Repeat(*first));
+    if let Some(first) = earlier_archive(db, &entry)? {
+        return refuse_archive(db, &entry, place, Outcome::Repeat(first));
     }
     let row = ArchiveRow {
         vault: entry.vault,
@@ -126,22 +125,27 @@ fn create_archive(
     Ok(Outcome::Done { writes: row.created_write })
 }
 
-/// The archives that this entry's token and upload have made already, and one of the same number.
-fn earlier_archives(db: &Connection, entry: &ArchiveEntry) -> rusqlite::Result<Vec<ArchiveNumber>> {
-    let mut earlier = Vec::new();
+/// The archive that this entry's token or upload has made already, or one of the same number.
+fn earlier_archive(
+    db: &Connection,
+    entry: &ArchiveEntry,
+) -> rusqlite::Result<Option<ArchiveNumber>> {
     if let Some(token) = entry.token {
         let sql = "SELECT archive FROM tokens WHERE vault = ?1 AND token = ?2";
         let key = params![entry.vault, token.as_bytes()];
-        earlier.extend(find::<ArchiveNumber>(db, sql, key, |mut columns| columns.get())?);
+        if let Some(number) = find(db, sql, key, |mut columns| columns.get())? {
+            return Ok(Some(number));
+        }
     }
     if let Some(upload) = entry.upload {
         let sql = "SELECT archive FROM completed WHERE vault = ?1 AND upload = ?2";
         let key = params![entry.vault, upload];
-        earlier.extend(find::<ArchiveNumber>(db, sql, key, |mut columns| columns.get())?);
+        if let Some(number) = find(db, sql, key, |mut columns| columns.get())? {
+            return Ok(Some(number));
+        }
     }
     let sql = "SELECT number FROM archives WHERE number = ?1";
-    earlier.extend(find::<ArchiveNumber>(db, sql, [entry.number], |mut columns| columns.get())?);
-    Ok(earlier)
+    find(db, sql, [entry.number], |mut columns| columns.get())
 }
 
 /// Makes the entry's files the archive's own. When they are the parts of its upload already, nothing is written.
@@ -203,23 +207,14 @@ fn complete_upload(
     upload::insert(db, &row)
 }
 
-/// Turns an archive away: its record and those of its files that none of the `earlier` archives uses are garbage, and its
-/// upload has ended.
+/// Turns an archive away: its record is dead, its upload has ended, its files stay as they are.
 fn refuse_archive(
     db: &Connection,
     entry: &ArchiveEntry,
     place: RecordPlace,
-    earlier: &[ArchiveNumber],
     outcome: Outcome,
 ) -> rusqlite::Result<Outcome> {
     staging::add_dead_bytes(db, place)?;
-    let mut used = Vec::new();
-    for number in earlier {
-        used.extend(archive::extents(db, *number)?);
-    }
-    for extent in entry.extents().iter().filter(|extent| !used.contains(extent)) {
-        staging::stage(db, extent.payload)?;
-    }
     let Some(upload) = entry.upload else { return Ok(outcome) };
     let state = match outcome {
         Outcome::Repeat(first) => {
