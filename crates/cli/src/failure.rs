@@ -1,6 +1,6 @@
 //! Errors as the user meets them: a message, what to try next, and an exit code.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io, path::Path, process::ExitCode};
 
 use crate::progress::SAID;
 
@@ -82,21 +82,25 @@ impl std::error::Error for Failure {
     }
 }
 
+/// A file that could not be written. Names the file, not the temporary one that stood in for it.
+pub(crate) fn unwritable(path: &Path, error: io::Error) -> Failure {
+    let error = if error.raw_os_error().is_some() { error } else { error.kind().into() };
+    Failure::failed(format!("cannot write {}", path.display())).because(error)
+}
+
 /// Writes an error with its causes and hints to standard error and returns the exit code.
-pub(crate) fn report(error: &anyhow::Error, to: &mut dyn std::io::Write) -> Exit {
+pub(crate) fn report(error: &anyhow::Error, to: &mut dyn io::Write) -> Exit {
     let failures = || error.chain().filter_map(|cause| cause.downcast_ref::<Failure>());
     let exit = failures().next().map_or(Exit::Failed, |failure| failure.exit);
     let mut line = String::from(match exit {
         Exit::Interrupted => "interrupted",
         _ => "error",
     });
-    let mut said = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        if !said.contains(&text) {
+        if !line.contains(&text) {
             line.push_str(": ");
             line.push_str(&text);
-            said = text;
         }
     }
     tracing::error!(target: SAID, "{line}");

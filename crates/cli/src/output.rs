@@ -150,7 +150,7 @@ impl<W: Write> Rows<W> {
         for (index, heading) in self.headings.iter().enumerate() {
             let Some(column) = table.column_mut(index) else { continue };
             column.set_padding((0, 2));
-            if matches!(*heading, "SIZE" | "FILES" | "ARCHIVES" | "BYTES") {
+            if matches!(*heading, "SIZE" | "SIZE WITH OVERHEAD" | "FILES" | "ARCHIVES" | "BYTES") {
                 column.set_cell_alignment(CellAlignment::Right);
             }
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(2)));

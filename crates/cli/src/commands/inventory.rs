@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::{
     args::VaultArg,
     commands::list::{EntryRecord, knows_nothing},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, unwritable},
     output::{Record, one, size, stdout_rows},
     session::{KnownVault, Session},
 };
@@ -267,9 +267,7 @@ async fn export(command: &Export, session: &Session) -> anyhow::Result<Exit> {
         out.flush()?;
         report
     } else {
-        let unwritable = |error: io::Error| {
-            Failure::failed(format!("cannot write {}", command.file.display())).because(error)
-        };
+        let unwritable = |error| unwritable(&command.file, error);
         let folder = command.file.parent().filter(|folder| !folder.as_os_str().is_empty());
         let new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
             .map_err(unwritable)?;
@@ -304,7 +302,9 @@ async fn take_in(vault: &VaultArg, file: &Path, session: &Session) -> anyhow::Re
         let reader = File::open(file).map_err(|error| {
             Failure::failed(format!("cannot read {}", file.display())).because(error)
         })?;
-        import(&open.catalog, open.known, reader, now)?
+        import(&open.catalog, open.known, reader, now).map_err(|error| {
+            Failure::failed(format!("cannot use {}", file.display())).because(error)
+        })?
     };
     say_refused(&report.refused, session);
     one(

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     args::VaultArg,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, unwritable},
     output::{Record, one, size, stdout_rows},
     session::Session,
 };
@@ -111,6 +111,11 @@ pub(crate) fn parse_tier(text: &str) -> Result<Tier, String> {
     }
 }
 
+/// Reads the time of `--as-of`: a date alone is the end of that day, so that what was uploaded on it is there.
+pub(crate) fn parse_as_of(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(&format!("{text}T23:59:59.999Z")).or_else(|_| parse_time(text))
+}
+
 /// Reads a time as users write it.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text)
@@ -197,6 +202,48 @@ impl Record for JobRecord {
     }
 }
 
+/// A job with all there is to tell people.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct JobDetails(JobRecord);
+
+impl Record for JobDetails {
+    const COLUMNS: &'static [&'static str] = JobRecord::COLUMNS;
+    const HEADINGS: &'static [&'static str] = &[
+        "JOB",
+        "ACTION",
+        "STATUS",
+        "MESSAGE",
+        "ARCHIVE ID",
+        "SIZE",
+        "RANGE",
+        "TREE HASH",
+        "TIER",
+        "CREATED",
+        "COMPLETED",
+        "DESCRIPTION",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let Self(job) = self;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        vec![
+            job.job_id.clone(),
+            job.action.to_owned(),
+            job.status.to_owned(),
+            text(&job.message),
+            text(&job.archive_id),
+            job.size.map(size).unwrap_or_default(),
+            text(&job.range),
+            text(&job.tree_hash),
+            job.tier.unwrap_or_default().to_owned(),
+            job.created.clone(),
+            text(&job.completed),
+            text(&job.description),
+        ]
+    }
+}
+
 /// Runs the command.
 pub(crate) async fn run(command: Job, session: &Session) -> anyhow::Result<Exit> {
     match command {
@@ -232,7 +279,8 @@ async fn list(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
 async fn describe(vault: &VaultArg, job_id: &JobId, session: &Session) -> anyhow::Result<Exit> {
     let open = session.vault(vault, false).await?;
     open.require_vault().await?;
-    one(session.format(), &JobRecord::of(&open.target().describe_job(&open.name, job_id).await?))?;
+    let job = open.target().describe_job(&open.name, job_id).await?;
+    one(session.format(), &JobDetails(JobRecord::of(&job)))?;
     open.opened.close().await?;
     Ok(Exit::Done)
 }
@@ -270,7 +318,14 @@ async fn start(command: Start, session: &Session) -> anyhow::Result<Exit> {
     if session.global.dry_run {
         session.progress.say(&format!("would start a job in the vault {}", open.name));
     } else {
-        let job = open.target().initiate_job(&open.name, &request).await?;
+        let job = open.target().initiate_job(&open.name, &request).await.map_err(|error| {
+            let failure = Failure::failed("the job was not started");
+            match command.range {
+                Some(_) => failure.hint("--range FIRST-LAST in bytes: FIRST is a multiple of 1048576 (1MiB), LAST is one less than such a multiple, or the archive's last byte"),
+                None => failure,
+            }
+            .because(error)
+        })?;
         one(
             session.format(),
             &JobRecord::of(&open.target().describe_job(&open.name, &job).await?),
@@ -306,9 +361,7 @@ async fn output(
             stdout.flush()?;
         }
         Some(path) => {
-            let unwritable = |error: std::io::Error| {
-                Failure::failed(format!("cannot write {}", path.display())).because(error)
-            };
+            let unwritable = |error| unwritable(&path, error);
             // The bytes get their name only when all of them are there and verified.
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = folder.unwrap_or(std::path::Path::new("."));

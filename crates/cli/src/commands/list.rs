@@ -15,7 +15,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     args::VaultArg,
-    commands::job::parse_time,
+    commands::job::parse_as_of,
     failure::{Exit, Failure},
     output::{Record, size, stdout_rows},
     session::{KnownVault, Session},
@@ -34,8 +34,8 @@ pub(crate) struct List {
     /// Older versions too
     #[arg(long)]
     versions: bool,
-    /// As it was at this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// As it was at this time: 2024-05-01T12:00:00Z, or a date, which is the end of that day (UTC)
+    #[arg(long, value_name = "TIME", value_parser = parse_as_of)]
     as_of: Option<Timestamp>,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct EntryRecord {
     path_base64: Option<String>,
     kind: &'static str,
     archive_id: Option<String>,
-    size: u64,
+    size: Option<u64>,
     tree_hash: Option<String>,
     modified: Option<String>,
     mode: Option<String>,
-    uploaded: String,
+    uploaded: Option<String>,
     description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     link_target: Option<String>,
@@ -68,11 +68,11 @@ impl EntryRecord {
                 Kind::Link => "link",
             },
             archive_id: entry.archive.as_ref().map(ToString::to_string),
-            size: entry.size,
+            size: entry.known_size(),
             tree_hash: entry.tree_hash.map(|hash| hash.to_string()),
             modified: entry.mtime.and_then(rfc3339),
             mode: entry.mode.map(|mode| format!("{mode:04o}")),
-            uploaded: entry.uploaded.to_string(),
+            uploaded: entry.known_uploaded().map(|time| time.to_string()),
             description: entry.description.clone(),
             link_target: entry
                 .link_target
@@ -111,9 +111,9 @@ impl Record for EntryRecord {
         };
         vec![
             path,
-            if self.kind == "file" { size(self.size) } else { String::new() },
+            self.size.filter(|_| self.kind == "file").map(size).unwrap_or_default(),
             self.modified.as_deref().map(seconds).unwrap_or_default(),
-            seconds(&self.uploaded),
+            self.uploaded.as_deref().map(seconds).unwrap_or_default(),
             short(&self.tree_hash, 16).unwrap_or_default(),
             self.archive_id.clone().unwrap_or_default(),
         ]
@@ -212,13 +212,20 @@ pub(crate) async fn run(command: List, session: &Session) -> anyhow::Result<Exit
     rows.finish()?;
     if !found {
         let open = session.vault(&command.vault, false).await?;
-        open.require_vault().await?;
+        let vault = open.require_vault().await?;
         open.opened.close().await?;
+        if wanted.is_empty() && vault.number_of_archives == 0 {
+            session.progress.note(format!("the vault `{name}` is empty"));
+            return Ok(Exit::Done);
+        }
         let nothing = no_match(&catalog, (known, &name), &command.pattern)?;
         if !wanted.is_empty() {
             return Err(nothing.into());
         }
         session.progress.note(nothing.to_string());
+        for hint in &nothing.hints {
+            session.progress.note(format!("hint: {hint}"));
+        }
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! `icefield retrieve VAULT [PATTERN...]`.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs::File,
     io,
@@ -23,8 +24,9 @@ use serde::Serialize;
 use crate::{
     args::{Format, VaultArg},
     commands::{
-        job::{parse_tier, parse_time},
+        job::{parse_as_of, parse_tier},
         list::{no_match, path_base64, patterns},
+        store::DAMAGE_HINT,
         upload::parse_size,
         would::WouldRecord,
     },
@@ -52,8 +54,8 @@ pub(crate) struct Retrieve {
     /// Retrieve what this inventory file lists
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// As it was at this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// As it was at this time: 2024-05-01T12:00:00Z, or a date, which is the end of that day (UTC)
+    #[arg(long, value_name = "TIME", value_parser = parse_as_of)]
     as_of: Option<Timestamp>,
     /// How fast: expedited costs most, bulk least
     #[arg(long, value_parser = parse_tier, default_value = "standard")]
@@ -131,6 +133,11 @@ impl Record for FileRecord {
 
 /// Runs the command.
 pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<Exit> {
+    if command.to.exists() && !command.to.is_dir() && command.to != Path::new("-") {
+        return Err(Failure::usage(format!("{} is not a folder", command.to.display()))
+            .hint("--to names the folder that the files are put below; `--to - > FILE` writes one file under another name")
+            .into());
+    }
     let open = session.vault(&command.vault, false).await?;
     open.require_vault().await?;
     let context = RetrieveContext {
@@ -208,6 +215,9 @@ fn tell_plan(plan: &Plan, open: &VaultSession, session: &Session) -> anyhow::Res
     ));
     for (entry, why) in &plan.refused {
         session.progress.say(&format!("would refuse {}: {why}", entry.path));
+    }
+    for hint in hints(plan.refused.iter().map(|(_, why)| why.as_str())) {
+        session.progress.note(hint);
     }
     if session.format() == Format::Table {
         return Ok(());
@@ -308,4 +318,19 @@ fn say_report(report: &RetrieveReport, session: &Session) {
         }
     }
     session.progress.note(said);
+    for hint in hints(report.failed.iter().map(|(_, why)| why.as_str())) {
+        session.progress.note(hint);
+    }
+}
+
+/// What to try where files were refused or damaged; each hint once. The library names no options.
+fn hints<'a>(reasons: impl Iterator<Item = &'a str>) -> BTreeSet<&'static str> {
+    let hint = |why: &str| match why {
+        _ if why.contains("allow overwriting") => {
+            Some("hint: --overwrite replaces files that are there and different")
+        }
+        _ if why.contains("damaged") => Some(DAMAGE_HINT),
+        _ => None,
+    };
+    reasons.filter_map(hint).collect()
 }

@@ -1,6 +1,6 @@
 //! `icefield status`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clap::Args;
 use icefield_client::catalog::{PendingRetrieval, PendingUpload, VaultRef};
@@ -8,6 +8,7 @@ use icefield_protocol::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    args::Format,
     commands::list::path_base64,
     failure::Exit,
     output::{Record, stdout_rows},
@@ -18,6 +19,8 @@ use crate::{
 const OUTPUT_LIFETIME: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
 /// Show what has begun and not ended, and until when it can go on
+///
+/// One line for the uploads and one for the retrievals of a vault; with -v one line for each file.
 #[derive(Debug, Args)]
 pub(crate) struct Status {}
 
@@ -57,7 +60,6 @@ impl Record for PendingRecord {
         &["WHAT", "VAULT", "PATH", "DONE", "BEGUN", "UNTIL", "STATE"];
 
     fn cells(&self) -> Vec<String> {
-        let state = if self.running { "running" } else { "interrupted" };
         vec![
             self.what.to_owned(),
             self.vault.clone(),
@@ -65,7 +67,7 @@ impl Record for PendingRecord {
             self.done.clone(),
             self.begun.clone(),
             self.until.clone().unwrap_or_default(),
-            state.to_owned(),
+            state(self.running).to_owned(),
         ]
     }
 }
@@ -102,10 +104,10 @@ fn retrieval(pending: &PendingRetrieval, vault: String) -> PendingRecord {
         path: destination.unwrap_or_default(),
         path_base64: None,
         size: None,
-        done: match (&retrieval.job, retrieval.segments.len()) {
+        done: match (&retrieval.job, retrieval.segments.is_empty()) {
             (None, _) => "no job yet".to_owned(),
-            (Some(_), 0) => "job started".to_owned(),
-            (Some(_), segments) => format!("{segments} segments"),
+            (Some(_), true) => "job started".to_owned(),
+            (Some(_), false) => "partly downloaded".to_owned(),
         },
         begun: retrieval.started.to_string(),
         until: retrieval.job.as_ref().map(|_| until(retrieval.started)),
@@ -114,6 +116,60 @@ fn retrieval(pending: &PendingRetrieval, vault: String) -> PendingRecord {
         job_id: retrieval.job.as_ref().map(ToString::to_string),
         archive_id: Some(pending.key.archive.to_string()),
     }
+}
+
+/// What is pending of one kind in one vault.
+#[derive(Debug, Serialize)]
+struct PendingGroup {
+    what: &'static str,
+    vault: String,
+    running: bool,
+    files: u64,
+    begun: String,
+    until: Option<String>,
+}
+
+impl Record for PendingGroup {
+    const COLUMNS: &'static [&'static str] =
+        &["what", "vault", "files", "begun", "until", "running"];
+    const HEADINGS: &'static [&'static str] =
+        &["WHAT", "VAULT", "FILES", "BEGUN", "UNTIL", "STATE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.what.to_owned(),
+            self.vault.clone(),
+            self.files.to_string(),
+            self.begun.clone(),
+            self.until.clone().unwrap_or_default(),
+            state(self.running).to_owned(),
+        ]
+    }
+}
+
+fn state(running: bool) -> &'static str {
+    if running { "running" } else { "interrupted" }
+}
+
+/// Counts by kind and vault, with the time of the oldest; RFC 3339 times in UTC sort as text.
+fn groups(pending: &[PendingRecord]) -> impl Iterator<Item = PendingGroup> {
+    let mut groups: BTreeMap<_, PendingGroup> = BTreeMap::new();
+    for item in pending {
+        let group = groups
+            .entry((item.what == "retrieval", &item.vault, item.running))
+            .or_insert_with(|| PendingGroup {
+                what: item.what,
+                vault: item.vault.clone(),
+                running: item.running,
+                files: 0,
+                begun: item.begun.clone(),
+                until: item.until.clone(),
+            });
+        group.files += 1;
+        group.begun = group.begun.clone().min(item.begun.clone());
+        group.until = group.until.clone().into_iter().chain(item.until.clone()).min();
+    }
+    groups.into_values()
 }
 
 /// Runs the command.
@@ -125,20 +181,25 @@ pub(crate) async fn run(_: Status, session: &Session) -> anyhow::Result<Exit> {
         .map(|(known, _, name)| (known, name.to_string()))
         .collect();
     let name = |known: VaultRef| names.get(&known).cloned().unwrap_or_default();
+    let mut pending = Vec::new();
+    pending
+        .extend(catalog.pending_uploads(None)?.iter().map(|item| upload(item, name(item.vault))));
+    let retrievals = catalog.pending_retrievals(None)?;
+    pending.extend(retrievals.iter().map(|item| retrieval(item, name(item.vault))));
     let mut rows = stdout_rows(session.format());
-    let mut pending = 0_u64;
-    for item in catalog.pending_uploads(None)? {
-        rows.push(&upload(&item, name(item.vault)))?;
-        pending += 1;
-    }
-    for item in catalog.pending_retrievals(None)? {
-        rows.push(&retrieval(&item, name(item.vault)))?;
-        pending += 1;
+    if session.format() == Format::Table && session.global.verbose == 0 {
+        for group in groups(&pending) {
+            rows.push(&group)?;
+        }
+    } else {
+        for item in &pending {
+            rows.push(item)?;
+        }
     }
     rows.finish()?;
-    session.progress.note(match pending {
+    session.progress.note(match pending.len() {
         0 => "nothing is pending".to_owned(),
-        _ => format!("{pending} pending: run the command that began them again to go on"),
+        count => format!("{count} pending: run the command that began them again to go on"),
     });
     Ok(Exit::Done)
 }

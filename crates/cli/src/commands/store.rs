@@ -8,9 +8,12 @@ use serde::Serialize;
 
 use crate::{
     failure::Exit,
-    output::{Record, one, size, stdout_rows},
+    output::{Record, count, one, size, stdout_rows},
     session::Session,
 };
+
+/// What to do about a damaged archive.
+pub(crate) const DAMAGE_HINT: &str = "hint: to get an older version of a damaged file: icefield retrieve --as-of TIME; where the file is still at hand: icefield upload --force stores it anew";
 
 /// Look after a store on this machine
 #[derive(Debug, Subcommand)]
@@ -36,21 +39,25 @@ struct ProblemRecord {
     place: String,
     mib: Option<u64>,
     problem: String,
+    vault: Option<String>,
     archive_id: Option<String>,
     description: Option<String>,
 }
 
 impl Record for ProblemRecord {
     const COLUMNS: &'static [&'static str] =
-        &["place", "mib", "problem", "archive_id", "description"];
-    const HEADINGS: &'static [&'static str] = &["PLACE", "MIB", "PROBLEM", "DESCRIPTION"];
+        &["place", "mib", "problem", "vault", "archive_id", "description"];
+    const HEADINGS: &'static [&'static str] =
+        &["PLACE", "MIB", "PROBLEM", "VAULT", "ARCHIVE ID", "DESCRIPTION"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.place.clone(),
             self.mib.map(|mib| mib.to_string()).unwrap_or_default(),
             self.problem.clone(),
-            self.description.clone().or_else(|| self.archive_id.clone()).unwrap_or_default(),
+            self.vault.clone().unwrap_or_default(),
+            self.archive_id.clone().unwrap_or_default(),
+            self.description.clone().unwrap_or_default(),
         ]
     }
 }
@@ -140,10 +147,16 @@ async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     let mut rows = stdout_rows(session.format());
     for problem in &report.problems {
         let hit = problem.archive.as_ref();
+        // A damaged ledger may not find it.
+        let vault = match hit {
+            Some(archive) => store.ledger().vault_by_number(archive.vault).await.ok().flatten(),
+            None => None,
+        };
         rows.push(&ProblemRecord {
             place: problem.damage.place.clone(),
             mib: problem.damage.leaf,
             problem: problem.damage.what.clone(),
+            vault: vault.map(|vault| vault.name.to_string()),
             archive_id: hit.map(|archive| archive.id.to_string()),
             description: hit
                 .and_then(|archive| archive.description.as_ref())
@@ -161,9 +174,12 @@ async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
         checked.archives,
         match problems {
             0 => "everything is as it was stored".to_owned(),
-            count => format!("{count} problems"),
+            problems => count(problems, "problem"),
         }
     ));
+    if problems > 0 {
+        session.progress.note(DAMAGE_HINT);
+    }
     Ok(if problems == 0 { Exit::Done } else { Exit::Some })
 }
 

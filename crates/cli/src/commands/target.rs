@@ -9,7 +9,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 use crate::{
     args::TargetArg,
     config::{AWS, EMBEDDED},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, unwritable},
     output::{Record, stdout_rows},
     prompt::confirm,
     session::Session,
@@ -248,9 +248,7 @@ fn read(file: &Path) -> anyhow::Result<DocumentMut> {
 fn write(file: &Path, document: &DocumentMut) -> anyhow::Result<()> {
     let folder =
         file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unwritable = |error: std::io::Error| {
-        Failure::failed(format!("cannot write {}", file.display())).because(error)
-    };
+    let unwritable = |error| unwritable(file, error);
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     let new = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     std::fs::write(new.path(), document.to_string()).map_err(unwritable)?;

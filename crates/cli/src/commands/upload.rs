@@ -86,7 +86,7 @@ pub(crate) struct Upload {
     /// Find changes by reading every file, not by size and time
     #[arg(long)]
     checksum: bool,
-    /// At most so many bytes a second (`10MiB`), or a timetable (`08:00,512KiB 19:00,10MiB 23:00,off`)
+    /// At most so many bytes a second (`10M`), or a timetable (`08:00,512K 19:00,10M 23:00,off`)
     #[arg(long, value_name = "RATE")]
     limit_rate: Option<String>,
     /// Say beforehand how long it takes at this rate in Mbit/s (otherwise: at the rate of earlier runs)
@@ -128,7 +128,8 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 fn parse_part_size(text: &str) -> Result<PartSize, String> {
-    PartSize::new(parse_size(text)?).map_err(|error| error.to_string())
+    PartSize::new(parse_size(text)?)
+        .map_err(|_| "a part size is a power of two from 1MiB to 4GiB, such as 64MiB".to_owned())
 }
 
 fn parse_mbit(text: &str) -> Result<f64, String> {
@@ -437,7 +438,11 @@ impl<'a> Told<'a> {
             .inventory
             .as_deref()
             .filter(|_| !dry_run)
-            .map(InventoryFile::open)
+            .map(|path| {
+                InventoryFile::open(path).map_err(|error| {
+                    Failure::failed(format!("cannot use {}", path.display())).because(error)
+                })
+            })
             .transpose()?;
         let rows = stdout_rows(session.format()).at_most(ROWS_FOR_PEOPLE);
         Ok(Self { rows, inventory, vault: command.vault.vault.clone(), session, broken: None })
@@ -523,8 +528,12 @@ fn say_end(report: &UploadReport, session: &Session) {
         (report.left_out, "left out"),
         (report.failed, "failed"),
     ] {
-        if count > 0 {
-            said.push_str(&format!(", {count} {what}"));
+        match (count, what) {
+            (0, _) => {}
+            (1, "folders, links and empty files recorded") => {
+                said.push_str(", 1 folder, link or empty file recorded");
+            }
+            _ => said.push_str(&format!(", {count} {what}")),
         }
     }
     if report.resumed_bytes > 0 {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     args::VaultArg,
     failure::{Exit, Failure},
-    output::{Record, size, stdout_rows},
+    output::{Record, count, size, stdout_rows},
     prompt::confirm,
     session::{Session, VaultSession},
 };
@@ -115,7 +115,11 @@ async fn list(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
     let open = session.vault(vault, false).await?;
     open.require_vault().await?;
     let mut rows = stdout_rows(session.format());
-    for upload in all_uploads(&open).await? {
+    let uploads = all_uploads(&open).await?;
+    if uploads.is_empty() {
+        session.progress.note(format!("the vault {} has no incomplete uploads", open.name));
+    }
+    for upload in uploads {
         rows.push(&UploadRecord {
             upload_id: upload.upload_id.to_string(),
             part_size: upload.part_size.bytes(),
@@ -171,14 +175,14 @@ async fn abort(command: Abort, session: &Session) -> anyhow::Result<Exit> {
         session.progress.note("no upload to abort");
     } else if session.global.dry_run {
         session.progress.say(&format!(
-            "would abort {} uploads in the vault {}",
-            chosen.len(),
+            "would abort {} in the vault {}",
+            count(chosen.len() as u64, "upload"),
             open.name
         ));
     } else {
         let what = format!(
-            "discard what {} incomplete uploads to the vault {} have sent",
-            chosen.len(),
+            "discard what was sent by {} to the vault {}",
+            count(chosen.len() as u64, "incomplete upload"),
             open.name
         );
         confirm(&session.global, &what)?;
@@ -187,7 +191,7 @@ async fn abort(command: Abort, session: &Session) -> anyhow::Result<Exit> {
                 Failure::failed(format!("the upload {upload} was not aborted")).because(error)
             })?;
         }
-        session.progress.note(format!("aborted {} uploads", chosen.len()));
+        session.progress.note(format!("aborted {}", count(chosen.len() as u64, "upload")));
     }
     open.opened.close().await?;
     Ok(Exit::Done)

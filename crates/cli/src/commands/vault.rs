@@ -9,7 +9,7 @@ use crate::{
     args::{TargetArg, VaultArg},
     commands::delete::context,
     failure::{Exit, Failure},
-    output::{Record, one, size, stdout_rows},
+    output::{Record, count, one, size, stdout_rows},
     prompt::confirm,
     session::Session,
 };
@@ -23,6 +23,8 @@ pub(crate) enum Vault {
         vault: VaultArg,
     },
     /// List the vaults of a target
+    ///
+    /// Sizes are as the service counts them: with 32KiB for every archive beside its bytes.
     #[command(visible_alias = "ls")]
     List {
         /// The target, as TARGET:
@@ -30,7 +32,7 @@ pub(crate) enum Vault {
         #[arg(id = "place", value_name = "TARGET:")]
         target: Option<TargetArg>,
     },
-    /// Describe a vault: archives, bytes, last inventory
+    /// Describe a vault: archives, bytes (with 32KiB for every archive), last inventory
     Describe {
         /// The vault
         vault: VaultArg,
@@ -75,7 +77,7 @@ impl Record for VaultRecord {
     const COLUMNS: &'static [&'static str] =
         &["vault", "arn", "created", "archives", "size", "last_inventory"];
     const HEADINGS: &'static [&'static str] =
-        &["VAULT", "ARCHIVES", "SIZE", "CREATED", "INVENTORY"];
+        &["VAULT", "ARCHIVES", "SIZE WITH OVERHEAD", "CREATED", "INVENTORY"];
 
     fn cells(&self) -> Vec<String> {
         let inventory = self.last_inventory.clone().unwrap_or_else(|| "none yet".to_owned());
@@ -148,8 +150,9 @@ async fn delete(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
     let description = open.require_vault().await?;
     if description.number_of_archives > 0 {
         return Err(Failure::failed(format!(
-            "the vault {} holds {} archives, and only an empty vault can be deleted",
-            open.name, description.number_of_archives
+            "the vault {} holds {}, and only an empty vault can be deleted",
+            open.name,
+            count(description.number_of_archives, "archive")
         ))
         .hint(format!("to delete them all and the vault: icefield vault purge {vault}"))
         .into());
@@ -192,8 +195,8 @@ async fn purge(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
     match purged {
         Purged::Done(report) => {
             session.progress.note(format!(
-                "deleted {} archives ({}) and the vault",
-                report.deleted,
+                "deleted {} ({}) and the vault",
+                count(report.deleted, "archive"),
                 size(report.bytes)
             ));
             Ok(Exit::Done)
