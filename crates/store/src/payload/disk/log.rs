@@ -69,6 +69,12 @@ impl Log {
             Some(file) => Arc::clone(file),
             None => Arc::clone(tail.file.insert(self.open(&path)?)),
         };
+        if self.disk.len(&*file, &path)? != tail.at.offset {
+            // Whoever it was, one of the two would overwrite records of the other that were acknowledged.
+            let what = "another process wrote into the store: end all processes that use it, then run `icefield store check`";
+            self.disk.fence(&path, &io::Error::other(what));
+            return Err(damaged(&path, what));
+        }
         if let Err(error) = file.write_at(&bytes, tail.at.offset) {
             // Half a record must not stay, nor a whole one come back after a crash when its caller was told that it failed.
             if let Err(cause) = file.truncate(tail.at.offset).and_then(|()| file.sync()) {

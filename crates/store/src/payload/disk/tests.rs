@@ -173,6 +173,24 @@ async fn a_missing_pack_is_damage_wherever_it_is_missing() {
     }
 }
 
+/// Somebody removed the file `lock`, and two processes owned the store: each wrote its records over those of the other.
+#[tokio::test]
+async fn two_owners_do_not_overwrite_each_others_records() {
+    let volume = SimulatedVolume::new();
+    let one = on(volume.clone(), PACK_BYTES);
+    one.append(vec![vault(1)]).await.unwrap();
+    let other = on(volume.clone(), PACK_BYTES);
+    other.append(vec![vault(2)]).await.unwrap();
+    match one.append(vec![vault(3)]).await {
+        Err(StoreError::Damaged(damage)) => {
+            assert!(damage.what.starts_with("another process wrote into the store"), "{damage}");
+        }
+        answer => panic!("{answer:?}"),
+    }
+    assert!(matches!(one.append(vec![vault(3)]).await, Err(StoreError::Fenced)));
+    assert_eq!(replay(&on(volume, PACK_BYTES), LogPosition::default()).await.0.len(), 2);
+}
+
 #[tokio::test]
 async fn a_failed_sync_is_the_last_write() {
     for operation in 0..2 {
