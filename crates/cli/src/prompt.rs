@@ -26,6 +26,9 @@ pub(crate) fn confirm(global: &Global, action: &str) -> anyhow::Result<()> {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::failed("nothing was done: the answer was no").into()),
         Err(dialoguer::Error::IO(error)) if error.kind() == ErrorKind::Interrupted => {
+            // The prompt leaves the line open and the cursor hidden.
+            dialoguer::console::Term::stderr().show_cursor().ok();
+            writeln!(std::io::stderr()).ok();
             Err(Failure::interrupted("nothing was done").into())
         }
         Err(error) => Err(error.into()),

@@ -170,6 +170,18 @@ impl Session {
         Ok(VaultSession { opened, catalog, known, name: vault.vault.clone() })
     }
 
+    /// Where the vault's embedded store would be made, if there is none yet.
+    pub(crate) fn missing_store(&self, vault: &VaultArg) -> anyhow::Result<Option<PathBuf>> {
+        let name = self.config.target_name(&self.global, vault.target.as_deref())?;
+        Ok(match self.config.target(&name)? {
+            TargetConfig::Embedded { path } => {
+                Some(path.unwrap_or_else(|| self.config.store.clone()))
+                    .filter(|path| !path.exists())
+            }
+            TargetConfig::VaultApi { .. } | TargetConfig::S3 { .. } => None,
+        })
+    }
+
     /// Opens the catalog at a vault, without the target: also while another process uses the store.
     pub(crate) fn known_vault(&self, vault: &VaultArg) -> anyhow::Result<KnownVault> {
         let name = self.config.target_name(&self.global, vault.target.as_deref())?;

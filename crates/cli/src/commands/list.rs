@@ -218,6 +218,10 @@ pub(crate) async fn run(command: List, session: &Session) -> anyhow::Result<Exit
             session.progress.note(format!("the vault `{name}` is empty"));
             return Ok(Exit::Done);
         }
+        if wanted.is_empty() && !knows_nothing(&catalog, known)? {
+            session.progress.note(format!("nothing was in the vault `{name}` at that time"));
+            return Ok(Exit::Done);
+        }
         let nothing = no_match(&catalog, (known, &name), &command.pattern)?;
         if !wanted.is_empty() {
             return Err(nothing.into());

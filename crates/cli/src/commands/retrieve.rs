@@ -149,10 +149,16 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
         events: session.events(),
         clock: Arc::clone(&session.clock),
     };
+    let listed =
+        command.from.as_deref().map(|path| inventory_entries(path, session)).transpose()?;
+    let (from, is_partly_refused) = match listed {
+        Some((entries, refused)) => (Some(entries), refused > 0),
+        None => (None, false),
+    };
     let options = RetrieveOptions {
         patterns: patterns(&command.pattern)?,
         archive_ids: command.archive_id.clone(),
-        from: command.from.as_deref().map(|path| inventory_entries(path, session)).transpose()?,
+        from,
         as_of: command.as_of,
         tier: command.tier,
         range: command.range,
@@ -177,20 +183,22 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
     };
     drop(context);
     open.opened.close().await?;
-    Ok(exit)
+    Ok(if exit == Exit::Done && is_partly_refused { Exit::Some } else { exit })
 }
 
-/// Reads what an inventory file lists.
-fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<Vec<Entry>> {
+/// Reads what an inventory file lists, and counts what of it is refused.
+fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<(Vec<Entry>, u64)> {
     let file = File::open(path).map_err(|error| {
         Failure::failed(format!("cannot read {}", path.display())).because(error)
     })?;
     let mut entries = Vec::new();
+    let mut refused = 0;
     let read = read(file, &mut |item| -> Result<(), std::convert::Infallible> {
         match item {
             FileItem::Entry(entry) => entries.push(entry),
             FileItem::Manifest { .. } => {}
             FileItem::Refused(refusal) => {
+                refused += 1;
                 session.progress.say(&format!("warning: {}: {}", refusal.place, refusal.why));
             }
         }
@@ -200,7 +208,7 @@ fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<Vec<Entry
         Failure::failed(format!("cannot use {}", path.display())).because(error)
     })?;
     tracing::info!(?form, entries = entries.len(), "read {}", path.display());
-    Ok(entries)
+    Ok((entries, refused))
 }
 
 fn tell_plan(plan: &Plan, open: &VaultSession, session: &Session) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io,
     num::NonZeroUsize,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -13,6 +14,7 @@ use std::{
 use clap::Args;
 use icefield_client::{
     CatalogPath,
+    catalog::{Entry, Kind},
     inventory::InventoryFile,
     transfer::{
         cancel::Cancel,
@@ -226,6 +228,11 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         ..Selection::default()
     };
     let options = options(&command, session)?;
+    if command.create && session.global.dry_run {
+        if let Some(store) = session.missing_store(&command.vault)? {
+            return would_begin(&command, &input, &selection, &store, session);
+        }
+    }
     let open = session.vault(&command.vault, command.create && !session.global.dry_run).await?;
     selection.leave_out = session.own_places(&open.opened);
     if command.create && !session.global.dry_run {
@@ -279,6 +286,42 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         None if is_nothing => Err(nothing_chosen(&command).into()),
         None => Ok(exit),
     }
+}
+
+/// Tells a dry run where there is no store yet: everything is new.
+fn would_begin(
+    command: &Upload,
+    input: &Input,
+    selection: &Selection,
+    store: &Path,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    session.progress.note(format!(
+        "would make a store in {} and the vault {} in it",
+        store.display(),
+        command.vault.vault
+    ));
+    let mut told = Told::new(command, session)?;
+    let (mut files, mut bytes) = (0, 0);
+    match input {
+        Input::Stream(path) => {
+            told.tell(Outcome::WouldUpload { path: path.clone(), size: 0 });
+            files = 1;
+        }
+        Input::Roots(roots) => {
+            let _ = walk(roots, selection, &mut |found| {
+                if let Found::Item(item) = found {
+                    files += u64::from(item.kind == Kind::File);
+                    bytes += item.identity.size;
+                    told.tell(Outcome::WouldUpload { path: item.path, size: item.identity.size });
+                }
+                ControlFlow::Continue(())
+            });
+        }
+    }
+    told.finish()?;
+    session.progress.note(format!("would upload {} ({})", count(files, "file"), size(bytes)));
+    Ok(Exit::Done)
 }
 
 fn input(command: &Upload) -> anyhow::Result<Input> {
@@ -389,7 +432,7 @@ fn say_beginning(
         if let Found::Item(item) = found {
             bytes += item.identity.size;
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     });
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     let seconds = bytes as f64 / rate.max(1.0);
@@ -480,7 +523,7 @@ impl<'a> Told<'a> {
         Ok(())
     }
 
-    fn keep(&mut self, entry: &icefield_client::catalog::Entry) -> anyhow::Result<()> {
+    fn keep(&mut self, entry: &Entry) -> anyhow::Result<()> {
         if let Some(file) = &mut self.inventory {
             file.append(&self.vault, entry)?;
         }
