@@ -111,11 +111,12 @@ impl Engine {
     /// Begins to receive an archive.
     ///
     /// When the token has made an archive before, the bytes are counted and dropped and [`Receiving::commit`] answers
-    /// with that archive, also when it was deleted since.
+    /// with that archive.
     ///
     /// # Errors
     ///
-    /// `VaultNotFound`; `InvalidContentLength` of nothing or of more than 4 GiB.
+    /// `VaultNotFound`; `InvalidContentLength` of nothing or of more than 4 GiB; `UsedToken` when the token's archive
+    /// was deleted since (also from the commit): success would tell of bytes that are not there.
     pub async fn receive_archive(
         &self,
         account: &AccountId,
@@ -128,7 +129,7 @@ impl Engine {
             return Err(EngineError::InvalidContentLength(new.size));
         }
         let first = match new.token {
-            Some(token) => self.store().ledger().archive_by_token(vault.number, token).await?,
+            Some(token) => self.first_of(&vault, token).await?,
             None => None,
         };
         let NewArchive { description, token, size, linear } = new;
@@ -193,6 +194,23 @@ impl Engine {
         Ok(row.filter(|row| row.seal == opened.seal && row.deleted_write.is_none()))
     }
 
+    /// Finds the archive that the token has made before.
+    ///
+    /// # Errors
+    ///
+    /// `UsedToken` when it was deleted since.
+    pub(crate) async fn first_of(
+        &self,
+        vault: &VaultRow,
+        token: UploadToken,
+    ) -> Result<Option<ArchiveRow>, EngineError> {
+        let first = self.store().ledger().archive_by_token(vault.number, token).await?;
+        match first {
+            Some(first) if first.deleted_write.is_some() => Err(EngineError::UsedToken(token)),
+            first => Ok(first),
+        }
+    }
+
     async fn store_archive(
         &self,
         put: Put,
@@ -237,9 +255,12 @@ impl Engine {
             Outcome::Repeat(number) => {
                 let first = self.store().ledger().archive(number).await?;
                 match (first, token) {
-                    (Some(first), _) => Committed::repeat(self, &first),
-                    // Deleted and forgotten; only its token is still known.
-                    (None, Some(token)) => Err(EngineError::UsedToken(token)),
+                    (Some(first), None) => Committed::repeat(self, &first),
+                    (Some(first), Some(_)) if first.deleted_write.is_none() => {
+                        Committed::repeat(self, &first)
+                    }
+                    // Deleted, perhaps forgotten, too, so that only its token is still known.
+                    (_, Some(token)) => Err(EngineError::UsedToken(token)),
                     (None, None) => {
                         Err(EngineError::unexpected("finding the archive of a repeat", &number))
                     }

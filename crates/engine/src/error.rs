@@ -65,7 +65,7 @@ pub enum EngineError {
     /// An upload cannot be completed: its parts have another tree hash, or it was completed with another one.
     #[error("Invalid x-amz-sha256-tree-hash: {0}")]
     InvalidTreeHash(TreeHash),
-    /// The token of a put has made an archive that was deleted and forgotten since: the same put cannot be repeated.
+    /// The token of a put has made an archive that was deleted since: the same put cannot be repeated.
     #[error("The upload token was used for an archive that was deleted since: {0}")]
     UsedToken(UploadToken),
     /// A page of nothing was asked for.

@@ -33,7 +33,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `VaultNotFound`.
+    /// `VaultNotFound`; `UsedToken` when the token's archive was deleted since.
     pub async fn initiate_upload(
         &self,
         account: &AccountId,
@@ -43,6 +43,9 @@ impl Engine {
         token: Option<UploadToken>,
     ) -> Result<UploadId, EngineError> {
         let vault = self.vault(account, vault).await?;
+        if let Some(token) = token {
+            self.first_of(&vault, token).await?;
+        }
         let now = self.now();
         let row = UploadRow {
             number: UploadNumber(self.store().next_number()),
@@ -61,6 +64,12 @@ impl Engine {
             // One of the same token that nobody may know any more.
             self.forget_uploads().await?;
             known = ledger.create_upload(row).await?;
+        }
+        if let (UploadState::Completed(archive), Some(token)) = (known.state, token)
+            && ledger.archive(archive).await?.is_none()
+        {
+            // Deleted and forgotten.
+            return Err(EngineError::UsedToken(token));
         }
         self.upload_id(&known)
     }

@@ -139,15 +139,39 @@ async fn a_repeated_token_is_answered_with_the_first_archive() {
         let first = world.try_put(&world.vault, &whole, Some(token(seed))).await.unwrap();
         let again = world.try_put(&world.vault, &whole, Some(token(seed))).await.unwrap();
         assert_eq!(first, again);
-        world.delete(&first.id).await.unwrap();
-        let again = world.try_put(&world.vault, &whole, Some(token(seed))).await.unwrap();
-        assert_eq!(first, again, "also when it was deleted since");
     }
-    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 0);
+    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 2);
     let other = name("other");
     world.engine.create_vault(&world.account, &other).await.unwrap();
     world.try_put(&other, &bytes(1, 10), Some(token(1))).await.unwrap();
-    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 1, "per vault");
+    assert_eq!(world.engine.store().stat().await.unwrap().ledger.archives, 3, "per vault");
+}
+
+/// The repeat was answered with success and the ID of the deleted archive, so that the client noted a file as stored that
+/// was not in the vault.
+#[tokio::test]
+async fn a_token_whose_archive_was_deleted_is_refused() {
+    let world = World::new().await;
+    for (seed, size) in [(1, 10), (2, 2 * MIB)] {
+        let whole = bytes(size, size);
+        let first = world.try_put(&world.vault, &whole, Some(token(seed))).await.unwrap();
+        // One that began before the deletion.
+        let new = NewArchive { token: Some(token(seed + 10)), ..new(size) };
+        let World { engine, account, vault, .. } = &world;
+        let mut late = engine.receive_archive(account, vault, new).await.unwrap();
+        late.write(whole.clone()).await.unwrap();
+        let early = world.try_put(vault, &whole, Some(token(seed + 10))).await.unwrap();
+        for made in [&first, &early] {
+            world.delete(&made.id).await.unwrap();
+        }
+        let refused = late.commit(None).await;
+        assert!(matches!(refused, Err(EngineError::UsedToken(_))), "{refused:?}");
+        let refused = world.try_put(vault, &whole, Some(token(seed))).await;
+        assert!(matches!(refused, Err(EngineError::UsedToken(_))), "{refused:?}");
+        let part = icefield_protocol::PartSize::new(MIB).unwrap();
+        let refused = engine.initiate_upload(account, vault, part, None, Some(token(seed))).await;
+        assert!(matches!(refused, Err(EngineError::UsedToken(_))), "{refused:?}");
+    }
 }
 
 #[tokio::test]

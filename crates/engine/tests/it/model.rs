@@ -131,7 +131,7 @@ impl Model {
     ) -> Result<(Index, bool), ErrorCode> {
         let life = self.life(vault)?;
         if let Some(&first) = token.and_then(|token| self.lives[life].tokens.get(&token)) {
-            return if self.archives[first].forgotten { Err(INVALID) } else { Ok((first, false)) };
+            return if self.archives[first].deleted { Err(INVALID) } else { Ok((first, false)) };
         }
         let index = self.archives.len();
         self.archives.push(Archive {
@@ -177,10 +177,18 @@ impl Model {
             let upload = &self.uploads[*index];
             upload.life == life && upload.token == token && self.is_remembered(upload)
         };
+        let made = token.and_then(|token| self.lives[life].tokens.get(&token));
+        let made = made.map(|index| &self.archives[*index]);
+        if made.is_some_and(|made| made.deleted && !made.forgotten) {
+            return Err(INVALID);
+        }
         if token.is_some()
             && let Some(first) = (0..self.uploads.len()).find(same)
         {
-            return Ok((first, false));
+            return match self.uploads[first].state {
+                State::Completed(archive) if self.archives[archive].forgotten => Err(INVALID),
+                _ => Ok((first, false)),
+            };
         }
         let (parts, touched, state) = (BTreeMap::new(), self.now(), State::InProgress);
         self.uploads.push(Upload { vault, life, id: None, parts, token, touched, state });
