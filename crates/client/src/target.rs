@@ -3,7 +3,7 @@
 //! A target takes the bytes of an archive or part as a [`Body`] and says what tree hash they had; how it hashes (in the
 //! engine that stores them, or here before a request is signed) is its own affair, so that every byte is hashed once.
 
-use std::{fmt, io, pin::Pin};
+use std::{fmt, io, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -125,6 +125,9 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
 
     /// Whether a repeated upload token is answered with the first result.
     fn keeps_tokens(&self) -> bool;
+
+    /// How long before the date of an inventory an archive may have come and still be missing from it.
+    fn inventory_lag(&self) -> Duration;
 
     /// Creates a vault; one that exists is left as it is.
     async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError>;

@@ -30,10 +30,6 @@ use crate::{
     target::{Output, Target, TargetError},
 };
 
-/// How far an inventory of icefield lags behind: it is renewed once a day.
-const OWN_LAG: Duration = Duration::from_hours(24);
-/// How far another service's lags behind, at worst.
-const FOREIGN_LAG: Duration = Duration::from_hours(72);
 /// Age of a finished job that will still do.
 const RECENT: Duration = Duration::from_hours(24);
 /// Chunks between the network and the parser.
@@ -171,7 +167,8 @@ impl Refresh<'_> {
         // Where inventories are always current, a finished one is only older than a new one.
         let will_do = |job: &JobDescription| {
             self.is_usable(job)
-                && (job.status_code == JobStatus::InProgress || !self.target.keeps_tokens())
+                && (job.status_code == JobStatus::InProgress
+                    || !self.target.inventory_lag().is_zero())
         };
         let mut marker = None;
         loop {
@@ -216,7 +213,7 @@ impl Refresh<'_> {
     async fn reconcile(&self, job: &JobDescription) -> Result<RefreshReport, RefreshError> {
         let output = self.target.job_output(self.name, &job.job_id, None).await?;
         let (catalog, vault, date) = (self.catalog.clone(), self.vault, job.creation_date);
-        let lag = if self.target.keeps_tokens() { OWN_LAG } else { FOREIGN_LAG };
+        let lag = self.target.inventory_lag();
         let parameters = job.inventory_retrieval_parameters.as_ref();
         let csv = parameters.is_some_and(|found| found.format == InventoryFormat::Csv);
         let report = through_thread(output, move |reader| {

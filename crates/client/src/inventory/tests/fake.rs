@@ -1,6 +1,6 @@
 //! A target that has only jobs; each is ready after a number of waits.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -113,6 +113,10 @@ impl Target for Fake {
 
     fn keeps_tokens(&self) -> bool {
         !self.foreign
+    }
+
+    fn inventory_lag(&self) -> Duration {
+        if self.foreign { Duration::from_hours(72) } else { Duration::ZERO }
     }
 
     async fn initiate_job(

@@ -81,6 +81,20 @@ async fn a_new_machine_learns_everything_from_the_vault() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_is_gone_with_the_next_inventory_as_far_as_that_is_sure() {
+    for (foreign, left) in [(false, vec!["a"]), (true, vec!["a", "b"])] {
+        let (_dir, catalog, vault) = catalog();
+        let target = Fake { foreign, ..target() };
+        run(&target, &catalog, false).await.unwrap();
+        catalog.record(vault, &[Entry { uploaded: day(98), ..entry("b", "B") }]).unwrap();
+        *target.inventory.lock().unwrap() = inventory(&[("A", "a")]);
+        target.jobs.lock().unwrap().clear();
+        run(&target, &catalog, false).await.unwrap();
+        assert_eq!(paths(&all(&catalog, vault)), left);
+    }
+}
+
+#[tokio::test]
 async fn without_waiting_the_same_jobs_are_taken_up_later() {
     let (_dir, catalog, vault) = catalog();
     let target = Fake { waits: 1, ..target() };

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -124,6 +125,10 @@ impl Target for Arc<Shelf> {
 
     fn keeps_tokens(&self) -> bool {
         true
+    }
+
+    fn inventory_lag(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn create_vault(&self, _: &VaultName) -> Result<(), TargetError> {

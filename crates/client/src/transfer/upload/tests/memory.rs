@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::Mutex,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -151,6 +152,10 @@ impl Target for Memory {
 
     fn keeps_tokens(&self) -> bool {
         true
+    }
+
+    fn inventory_lag(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn upload_archive(
