@@ -14,6 +14,7 @@
 mod entries;
 mod entry;
 mod error;
+mod manifests;
 mod native;
 mod rates;
 mod refreshes;
@@ -35,12 +36,14 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use entries::EntryQuery;
 pub use entry::{Entry, FileTime, InvalidFileTime, Kind};
 pub use error::CatalogError;
+pub use manifests::ManifestArchive;
 pub use retrievals::{ClaimedRetrieval, PendingRetrieval, Retrieval, RetrievalKey};
 pub use run::Run;
 pub use uploads::{Claim, ClaimRequest, Claimed, Identity, PendingUpload};
 pub use vaults::VaultRef;
 
 pub(crate) use entries::{archive_key, insert};
+pub(crate) use manifests::note_manifest;
 
 /// Idle connections that are kept for readers.
 const MAX_IDLE_READERS: usize = 4;

@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4943_4543;
 const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE vault (
@@ -132,6 +132,15 @@ CREATE TABLE rate (
     identity TEXT PRIMARY KEY,
     bytes_per_second REAL NOT NULL
 ) STRICT;
+";
+
+/// When the vault was made, as the target says; null until it was met. Tells one that was made again from the one before.
+const VERSION_2: &str = "ALTER TABLE vault ADD COLUMN created INTEGER;";
+
+/// What an inventory file has to tell of a manifest archive.
+const VERSION_3: &str = "
+ALTER TABLE manifest ADD COLUMN tree_hash BLOB;
+ALTER TABLE manifest ADD COLUMN description TEXT;
 ";
 
 /// The folder beside the catalog where runs keep their lock files.

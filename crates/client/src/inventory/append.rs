@@ -118,7 +118,7 @@ fn prepare(file: &mut File) -> Result<HashSet<u64>, AppendError> {
         // `Kind` is the last cell, so a torn row has no valid one.
         let whole = row.len() >= COLUMNS.len()
             && row.get(COLUMNS.len() - 1).is_some_and(|kind| !kind.is_empty());
-        match columns.entry(&row) {
+        match columns.entry(&row, None) {
             Ok(entry) if whole => {
                 known.insert(key(entry.path.as_bytes(), row.get(1).unwrap_or_default()));
             }

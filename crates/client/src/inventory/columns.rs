@@ -1,7 +1,7 @@
 //! The columns of icefield's own CSV and of PowerShell's, and rows as entries.
 
 use csv::{ByteRecord, StringRecord};
-use icefield_protocol::{ArchiveId, Timestamp, TreeHash};
+use icefield_protocol::{ArchiveId, Timestamp, TreeHash, VaultName};
 
 use super::native_path;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The columns in the order they are written. `Kind` is last: a row that was torn there has no kind.
-pub(super) const COLUMNS: [&str; 12] = [
+pub(super) const COLUMNS: [&str; 13] = [
     "FilePath",
     "ArchiveId",
     "Checksum",
@@ -23,11 +23,12 @@ pub(super) const COLUMNS: [&str; 12] = [
     "FilePathBase64",
     "LinkTarget",
     "LinkTargetBase64",
+    "Description",
     "Kind",
 ];
 
-/// Columns that PowerShell's file does not have.
-const OWN: std::ops::Range<usize> = 3..12;
+/// Columns that PowerShell's file does not have, up to those that somebody may have added.
+const OWN: std::ops::Range<usize> = 3..11;
 
 /// Where the columns are in a file.
 #[derive(Debug, Clone)]
@@ -46,8 +47,12 @@ impl Columns {
         self.0[OWN].iter().any(Option::is_some)
     }
 
-    /// Reads a row.
-    pub(super) fn entry(&self, row: &ByteRecord) -> Result<Entry, String> {
+    /// Reads a row; one that names another vault than `vault` is refused.
+    pub(super) fn entry(
+        &self,
+        row: &ByteRecord,
+        vault: Option<&VaultName>,
+    ) -> Result<Entry, String> {
         let cell = |column: usize| self.0[column].and_then(|at| row.get(at)).unwrap_or_default();
         let text = |column: usize| {
             let text = std::str::from_utf8(cell(column)).map(str::trim);
@@ -55,8 +60,12 @@ impl Columns {
         };
         let path = self.path(cell(0), text(8)?)?;
         let named = |problem: &dyn std::fmt::Display| format!("{path}: {problem}");
+        let own_vault = text(7)?;
+        if vault.is_some_and(|vault| !own_vault.is_empty() && own_vault != vault.as_str()) {
+            return Err(named(&format!("belongs to the vault `{own_vault}`")));
+        }
         let archive = parsed(text(1)?, ArchiveId::parse).map_err(|error| named(&error))?;
-        let kind = match text(11)? {
+        let kind = match text(12)? {
             "" => Kind::File,
             word => Kind::from_word(word)
                 .ok_or_else(|| named(&format!("{word:?} is no kind of entry")))?,
@@ -90,7 +99,7 @@ impl Columns {
             uploaded: parsed(text(6)?, Timestamp::parse)
                 .map_err(|error| named(&error))?
                 .unwrap_or(Timestamp::UNIX_EPOCH),
-            description: None,
+            description: self.description(cell(11))?,
             manifest: None,
             path,
         })
@@ -106,6 +115,15 @@ impl Columns {
             None => path.to_vec(),
         };
         CatalogPath::parse(exact).map_err(|error| error.to_string())
+    }
+
+    /// A description is kept as it is, with its blanks.
+    fn description(&self, cell: &[u8]) -> Result<Option<String>, String> {
+        if cell.is_empty() || !self.is_own() {
+            return Ok(None);
+        }
+        let text = std::str::from_utf8(cell);
+        text.map(|text| Some(text.to_owned())).map_err(|_| "Description is not UTF-8".to_owned())
     }
 
     fn link_target(&self, target: &[u8], base64: &str, kind: Kind) -> Option<Vec<u8>> {
@@ -138,6 +156,7 @@ pub(super) fn row(entry: &Entry, vault: &str) -> [String; COLUMNS.len()] {
         exact(entry.path.as_bytes()),
         String::from_utf8_lossy(target).into_owned(),
         exact(target),
+        entry.description.clone().unwrap_or_default(),
         entry.kind.as_str().to_owned(),
     ]
 }

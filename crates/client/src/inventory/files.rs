@@ -7,7 +7,7 @@ use std::{
 };
 
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
-use icefield_protocol::{ArchiveId, InventoryError, InventoryItem, Timestamp, read_csv, read_json};
+use icefield_protocol::{InventoryError, InventoryItem, VaultName, read_csv, read_json};
 
 use super::{
     Refusal,
@@ -16,7 +16,7 @@ use super::{
     named::{Named, named},
     text,
 };
-use crate::catalog::Entry;
+use crate::catalog::{Entry, ManifestArchive};
 
 /// Longest row: paths have a few thousand bytes.
 const MAX_ROW_BYTES: usize = 1 << 20;
@@ -46,14 +46,7 @@ pub enum FileItem {
     /// A version of a path. Size, times and hash may be unknown.
     Entry(Entry),
     /// The manifest archive of an upload run.
-    Manifest {
-        /// The archive.
-        archive: ArchiveId,
-        /// Its size in bytes.
-        size: u64,
-        /// When it was created.
-        created: Timestamp,
-    },
+    Manifest(ManifestArchive),
     /// A row that is refused, or a name: then the archive follows under its ID.
     Refused(Refusal),
 }
@@ -106,6 +99,15 @@ pub fn read<E>(
     reader: impl Read,
     each: &mut dyn FnMut(FileItem) -> Result<(), E>,
 ) -> Result<FileForm, ReadError<E>> {
+    read_for(None, reader, each)
+}
+
+/// Reads as [`read`] does; rows that name another vault than `vault` are refused.
+pub(super) fn read_for<E>(
+    vault: Option<&VaultName>,
+    reader: impl Read,
+    each: &mut dyn FnMut(FileItem) -> Result<(), E>,
+) -> Result<FileForm, ReadError<E>> {
     let mut reader = text::decoded(reader).map_err(ReadError::Read)?;
     let (mut head, mut skipped) = (Vec::new(), 0_u64);
     loop {
@@ -130,11 +132,12 @@ pub fn read<E>(
             read_json(whole, &mut |item| service_item(item, each))?;
             Ok(FileForm::ServiceJson)
         }
-        _ => read_table(&head, skipped, whole, each),
+        _ => read_table(vault, &head, skipped, whole, each),
     }
 }
 
 fn read_table<E>(
+    vault: Option<&VaultName>,
     head: &[u8],
     skipped: u64,
     whole: impl BufRead,
@@ -152,7 +155,8 @@ fn read_table<E>(
     }
     if let Some(columns) = Columns::find(&header) {
         let form = if columns.is_own() { FileForm::Icefield } else { FileForm::PowerShell };
-        read_rows(&mut builder, &columns, skipped, whole, each)?;
+        let entry = |row: &ByteRecord| columns.entry(row, vault);
+        read_rows(&mut builder, &entry, skipped, whole, each)?;
         return Ok(form);
     }
     if header.get(0) == Some("ArchiveId") && header.get(4) == Some("SHA256TreeHash") {
@@ -164,7 +168,7 @@ fn read_table<E>(
 
 fn read_rows<E>(
     builder: &mut ReaderBuilder,
-    columns: &Columns,
+    entry: &dyn Fn(&ByteRecord) -> Result<Entry, String>,
     skipped: u64,
     whole: impl BufRead,
     each: &mut dyn FnMut(FileItem) -> Result<(), E>,
@@ -183,7 +187,7 @@ fn read_rows<E>(
         }
         since_row.set(0);
         let line = row.position().map_or(line, |at| at.line() + skipped);
-        let item = match columns.entry(&row) {
+        let item = match entry(&row) {
             Ok(entry) => FileItem::Entry(entry),
             Err(why) => FileItem::Refused(Refusal { place: format!("line {line}"), why }),
         };
@@ -228,9 +232,7 @@ fn service_item<E>(
 ) -> Result<(), E> {
     let place = item.archive_id.to_string();
     match named(item) {
-        Named::Manifest(archive, size, created) => {
-            each(FileItem::Manifest { archive, size, created })
-        }
+        Named::Manifest(manifest) => each(FileItem::Manifest(manifest)),
         Named::File { entry, refused, .. } => {
             if let Some(why) = refused {
                 each(FileItem::Refused(Refusal { place, why }))?;

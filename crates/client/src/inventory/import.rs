@@ -5,9 +5,11 @@ use std::io::Read;
 use icefield_protocol::{ArchiveId, Timestamp, TreeHash};
 use rusqlite::{Transaction, params};
 
-use super::{FileForm, FileItem, ReadError, Refusal, Refusals, named::placeholder, read};
+use super::{
+    FileForm, FileItem, ReadError, Refusal, Refusals, files::read_for, named::placeholder,
+};
 use crate::{
-    catalog::{Catalog, CatalogError, Entry, VaultRef, archive_key, insert},
+    catalog::{Catalog, CatalogError, Entry, VaultRef, archive_key, insert, note_manifest},
     path::CatalogPath,
 };
 
@@ -30,7 +32,7 @@ pub struct ImportReport {
 /// Takes an inventory file of any form into the catalog of a vault.
 ///
 /// A row without size or dates leaves them unknown until a refresh. An archive that was known only by its ID gets its
-/// name. Rows are committed in batches: after an error those before it are kept, and a repeat finds them known.
+/// name. A row that names another vault is refused. Rows are committed in batches: after an error those before it are kept, and a repeat finds them known.
 ///
 /// # Errors
 ///
@@ -48,7 +50,9 @@ pub fn import(
         refused: Refusals::default(),
     };
     let mut batch = Vec::with_capacity(BATCH);
-    report.form = read(reader, &mut |item| {
+    let vaults = catalog.all_vaults().map_err(ReadError::Receiver)?;
+    let name = vaults.into_iter().find(|(known, ..)| *known == vault).map(|(.., name)| name);
+    report.form = read_for(name.as_ref(), reader, &mut |item| {
         batch.push(item);
         if batch.len() >= BATCH {
             take_batch(catalog, vault, &mut batch, now, &mut report)?;
@@ -70,9 +74,7 @@ fn take_batch(
         for item in batch.drain(..) {
             match item {
                 FileItem::Refused(refusal) => report.refused.add(refusal),
-                FileItem::Manifest { archive, size, created } => {
-                    note_manifest(tx, vault, &archive, size, created)?;
-                }
+                FileItem::Manifest(manifest) => note_manifest(tx, vault, &manifest, false)?,
                 FileItem::Entry(entry) => match take(tx, vault, &entry, now)? {
                     Taken::Added => report.added += 1,
                     Taken::Known => report.already_known += 1,
@@ -84,22 +86,6 @@ fn take_batch(
         }
         Ok(())
     })
-}
-
-/// Notes a manifest archive that is to be retrieved, unless it is known; an unknown size is filled in.
-pub(super) fn note_manifest(
-    tx: &Transaction<'_>,
-    vault: VaultRef,
-    archive: &ArchiveId,
-    size: u64,
-    created: Timestamp,
-) -> Result<(), CatalogError> {
-    tx.prepare_cached(
-        "INSERT INTO manifest (vault, archive, size, created, applied) VALUES (?, ?, ?, ?, 0)
-         ON CONFLICT (vault, archive) DO UPDATE SET size = excluded.size WHERE size = 0",
-    )?
-    .execute(params![vault.0, archive.as_str(), size.cast_signed(), created.unix_millis()])?;
-    Ok(())
 }
 
 enum Taken {
@@ -179,13 +165,13 @@ pub(super) struct Known {
     tree_hash: Option<TreeHash>,
     /// Whether it is there and nothing but its description is left to be filled in.
     complete: bool,
-    described: bool,
+    pub(super) description: Option<String>,
 }
 
 impl Known {
     /// Whether `told` has something to fill in.
     pub(super) fn lacks(&self, told: &Entry) -> bool {
-        !self.complete || (!self.described && told.description.is_some())
+        !self.complete || (self.description.is_none() && told.description.is_some())
     }
 
     /// Tells how what is known differs from what is told of the same archive.
@@ -210,7 +196,7 @@ pub(super) fn known(
 ) -> Result<Vec<Known>, CatalogError> {
     let mut select = tx.prepare_cached(
         "SELECT id, path, size, tree_hash, size > 0 AND uploaded <> 0 AND tree_hash IS NOT NULL
-                AND gone IS NULL, description IS NOT NULL
+                AND gone IS NULL, description
          FROM entry WHERE vault = ? AND archive_key = ? AND archive = ?",
     )?;
     let mut rows = select.query(params![vault.0, archive_key(archive), archive.as_str()])?;
@@ -222,7 +208,7 @@ pub(super) fn known(
             size: row.get::<_, i64>(2)?.cast_unsigned(),
             tree_hash: row.get::<_, Option<[u8; 32]>>(3)?.map(TreeHash::from_bytes),
             complete: row.get(4)?,
-            described: row.get(5)?,
+            description: row.get(5)?,
         });
     }
     Ok(found)

@@ -10,7 +10,7 @@
 //! # icefield's own file
 //!
 //! CSV (RFC 4180, UTF-8, first line the names) with the columns `FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,
-//! Vault,FilePathBase64,LinkTarget,LinkTargetBase64,Kind`. `FilePath` is a catalog path, `Checksum` the tree hash,
+//! Vault,FilePathBase64,LinkTarget,LinkTargetBase64,Description,Kind`. `FilePath` is a catalog path, `Checksum` the tree hash,
 //! `Modified` and `Uploaded` are RFC 3339, `Mode` is octal, `Kind` is `file`, `folder` or `link`. Unknown values are
 //! empty; what has no bytes has no `ArchiveId`. A path that is not UTF-8 is lossy in `FilePath` and exact in
 //! `FilePathBase64`; targets of links likewise.

@@ -3,10 +3,10 @@
 //! icefield's own descriptions tell path, time and mode. Another description is taken as a path if it can be one. Every
 //! other archive is called by its ID, so that none is lost for want of a name.
 
-use icefield_protocol::{ArchiveId, InventoryItem, LinearHash, Timestamp};
+use icefield_protocol::{ArchiveId, InventoryItem, LinearHash};
 
 use crate::{
-    catalog::{Entry, Kind},
+    catalog::{Entry, Kind, ManifestArchive},
     description::{Decoded, decode},
     path::CatalogPath,
 };
@@ -26,7 +26,7 @@ pub(super) enum Named {
         refused: Option<String>,
     },
     /// The manifest of an upload run.
-    Manifest(ArchiveId, u64, Timestamp),
+    Manifest(ManifestArchive),
 }
 
 /// Names an archive.
@@ -36,7 +36,15 @@ pub(super) fn named(item: InventoryItem) -> Named {
     let size = size.min(i64::MAX.cast_unsigned());
     let (mut path, mut mtime, mut mode, mut refused, mut foreign) = (None, None, None, None, false);
     match decode(&description) {
-        Ok(Decoded::Manifest(_)) => return Named::Manifest(archive_id, size, created),
+        Ok(Decoded::Manifest(_)) => {
+            return Named::Manifest(ManifestArchive {
+                archive: archive_id,
+                size,
+                created,
+                tree_hash: Some(tree_hash),
+                description: Some(description),
+            });
+        }
         Ok(Decoded::ManifestItem { .. }) => {}
         Ok(Decoded::Note(note)) => {
             path = Some(note.path);
@@ -66,6 +74,14 @@ pub(super) fn named(item: InventoryItem) -> Named {
         manifest: None,
     };
     Named::File { entry, foreign, refused }
+}
+
+/// Returns the path that an archive has for want of a better one if its description was not written by icefield.
+pub(super) fn foreign_path(description: &str) -> Option<CatalogPath> {
+    match decode(description) {
+        Ok(Decoded::Plain(text)) => plain(&text).ok().flatten(),
+        _ => None,
+    }
 }
 
 /// Takes a foreign text as a path; structured ones (JSON, XML) and those too long for a file's name are none.

@@ -15,11 +15,13 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{
     Refusal, Refusals,
-    import::{BATCH, fill, known, note_manifest},
-    named::{Named, named, placeholder},
+    import::{BATCH, fill, known},
+    named::{Named, foreign_path, named, placeholder},
 };
 use crate::{
-    catalog::{Catalog, CatalogError, Entry, VaultRef, archive_key, insert, write_with},
+    catalog::{
+        Catalog, CatalogError, Entry, VaultRef, archive_key, insert, note_manifest, write_with,
+    },
     manifest,
 };
 
@@ -170,9 +172,7 @@ fn take(
 ) -> Result<(), CatalogError> {
     let id = item.archive_id.clone();
     let (entry, foreign, refused) = match named(item) {
-        Named::Manifest(archive, size, created) => {
-            return note_manifest(tx, vault, &archive, size, created);
-        }
+        Named::Manifest(manifest) => return note_manifest(tx, vault, &manifest, false),
         Named::File { entry, foreign, refused } => (entry, foreign, refused),
     };
     report.foreign += u64::from(foreign);
@@ -322,7 +322,9 @@ fn apply(
         // An archive that the catalog does not have was deleted since.
         let unnamed = placeholder(archive);
         for known in known(tx, vault, archive)? {
-            if known.path == unnamed || known.path == entry.path {
+            let described = known.description.as_deref().and_then(foreign_path);
+            let has_no_name = known.path == unnamed || Some(&known.path) == described.as_ref();
+            if has_no_name || known.path == entry.path {
                 fill(tx, known.id, &entry)?;
                 tx.prepare_cached("UPDATE entry SET path = ?, manifest = ? WHERE id = ?")?
                     .execute(params![entry.path.as_bytes(), manifest.as_str(), known.id])?;

@@ -13,7 +13,7 @@ use super::{
     listing::Listed,
 };
 use crate::{
-    catalog::{Catalog, CatalogError, Entry, EntryQuery, VaultRef},
+    catalog::{Catalog, CatalogError, Entry, EntryQuery, ManifestArchive, VaultRef},
     description::{ArchiveNote, encode},
 };
 
@@ -60,7 +60,7 @@ pub enum WriteError {
 /// Writes what `query` selects of a vault, by path, to `out`, which should be buffered.
 ///
 /// The forms of the service have every version, whatever `query` says; an archive whose description is not known gets
-/// the one that icefield would give it. Manifest archives are not written.
+/// the one that icefield would give it. They have the manifest archives too, so that what has no bytes is not lost.
 ///
 /// # Errors
 ///
@@ -159,12 +159,37 @@ fn items(
         }
         Ok(())
     })?;
+    for manifest in catalog.manifests(vault)? {
+        if query.as_of.is_some_and(|until| manifest.created > until) {
+            continue;
+        }
+        let place = format!("the manifest archive {}", manifest.archive);
+        if let Some(item) = manifest_item(manifest) {
+            write(&item)?;
+            report.written += 1;
+        } else {
+            report.left_out.add(Refusal { place, why: UNKNOWN.to_owned() });
+        }
+    }
     Ok(report)
 }
 
+const UNKNOWN: &str =
+    "its size, date or tree hash is not known; run `icefield inventory refresh` first";
+
+fn manifest_item(manifest: ManifestArchive) -> Option<InventoryItem> {
+    let ManifestArchive { archive, size, created, tree_hash, description } = manifest;
+    let is_known = size > 0 && created != Timestamp::UNIX_EPOCH;
+    is_known.then_some(InventoryItem {
+        archive_id: archive,
+        description: description?,
+        created,
+        size,
+        tree_hash: tree_hash?,
+    })
+}
+
 fn item(entry: &Entry) -> Result<InventoryItem, &'static str> {
-    const UNKNOWN: &str =
-        "its size, date or tree hash is not known; run `icefield inventory refresh` first";
     let note = || ArchiveNote { path: entry.path.clone(), mtime: entry.mtime, mode: entry.mode };
     let described = || encode(&note()).map(String::from);
     let description = entry.description.clone().or_else(described).unwrap_or_default();

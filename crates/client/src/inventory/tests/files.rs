@@ -1,13 +1,14 @@
 //! Reading, importing and exporting whole files.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use icefield_protocol::{Timestamp, VaultArn};
 
 use super::{HASH, NOW, all, catalog, day, entry, folder, hash, id, link, name, paths};
 use crate::{
-    catalog::{Entry, EntryQuery},
-    inventory::{ExportForm, FileForm, FileItem, ReadError, import, read, write},
+    catalog::{Entry, EntryQuery, ManifestArchive},
+    description::{RunId, encode_manifest},
+    inventory::{ExportForm, FileForm, FileItem, ReadError, Reconciliation, import, read, write},
 };
 
 fn items(bytes: &[u8]) -> Result<(FileForm, Vec<FileItem>), ReadError<Infallible>> {
@@ -22,7 +23,7 @@ fn items(bytes: &[u8]) -> Result<(FileForm, Vec<FileItem>), ReadError<Infallible
 fn named(items: &[FileItem]) -> Vec<String> {
     let name = |item: &FileItem| match item {
         FileItem::Entry(entry) => entry.path.to_string(),
-        FileItem::Manifest { archive, .. } => format!("manifest {archive}"),
+        FileItem::Manifest(manifest) => format!("manifest {}", manifest.archive),
         FileItem::Refused(refusal) => format!("{}: {}", refusal.place, refusal.why),
     };
     items.iter().map(name).collect()
@@ -99,9 +100,9 @@ fn unusable_rows_are_refused_by_line_and_name_and_the_rest_comes() {
 
 #[test]
 fn hostile_paths_in_our_own_form_are_refused() {
-    let row = |path: &str, exact: &str| format!("{path},a,{HASH},7,,,,v,{exact},,,file\n");
+    let row = |path: &str, exact: &str| format!("{path},a,{HASH},7,,,,v,{exact},,,,file\n");
     let text = [
-        "FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,Vault,FilePathBase64,LinkTarget,LinkTargetBase64,Kind\n".to_owned(),
+        "FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,Vault,FilePathBase64,LinkTarget,LinkTargetBase64,Description,Kind\n".to_owned(),
         row("../x", ""), row("/etc/passwd", ""), row("C:\\x", ""), row("a\0b", ""),
         row("fine", "Li4veA=="), row("fine", "!"), row("fine", ""),
     ].concat();
@@ -191,11 +192,7 @@ fn every_export_form_is_imported_again() {
         let copy = catalog.vault(&format!("{form:?}"), &name()).unwrap();
         let imported = import(&catalog, copy, bytes.as_slice(), NOW).unwrap();
         assert_eq!((imported.form, imported.added, imported.refused.total), (expected, 6, 0));
-        let mut entries = all(&catalog, vault);
-        if form == ExportForm::Icefield {
-            entries.iter_mut().for_each(|entry| entry.description = None);
-        }
-        assert_eq!(all(&catalog, copy), entries, "{form:?}");
+        assert_eq!(all(&catalog, copy), all(&catalog, vault), "{form:?}");
         let again = import(&catalog, copy, bytes.as_slice(), NOW).unwrap();
         assert_eq!((again.added, again.already_known), (0, 6), "{form:?}");
     }
@@ -209,10 +206,10 @@ fn our_own_form_is_exactly_this_text() {
     write(&catalog, vault, &name(), &EntryQuery::default(), &ExportForm::Icefield, &mut bytes)
         .unwrap();
     let expected = format!(
-        "FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,Vault,FilePathBase64,LinkTarget,LinkTargetBase64,Kind\n\
-         d,,,0,2024-05-01T12:00:00.000000005Z,0644,1970-01-21T00:00:00.000Z,photos,,,,folder\n\
-         l,,,0,2024-05-01T12:00:00.000000005Z,0644,1970-01-21T00:00:00.000Z,photos,,../\u{fffd},Li4v/g==,link\n\
-         p,D,{HASH},7,2024-05-01T12:00:00.000000005Z,0644,1970-01-22T00:00:00.000Z,photos,,,,file\n"
+        "FilePath,ArchiveId,Checksum,Size,Modified,Mode,Uploaded,Vault,FilePathBase64,LinkTarget,LinkTargetBase64,Description,Kind\n\
+         d,,,0,2024-05-01T12:00:00.000000005Z,0644,1970-01-21T00:00:00.000Z,photos,,,,,folder\n\
+         l,,,0,2024-05-01T12:00:00.000000005Z,0644,1970-01-21T00:00:00.000Z,photos,,../\u{fffd},Li4v/g==,,link\n\
+         p,D,{HASH},7,2024-05-01T12:00:00.000000005Z,0644,1970-01-22T00:00:00.000Z,photos,,,,,file\n"
     );
     assert_eq!(String::from_utf8(bytes).unwrap(), expected);
 }
@@ -232,6 +229,43 @@ fn the_services_forms_are_written_with_every_known_archive() {
         let (_, items) = items(&bytes).unwrap();
         assert_eq!(named(&items), ["mine", "n\u{fffd}/x", "p"]);
     }
+}
+
+#[test]
+fn the_services_forms_have_the_manifests_too() {
+    let (_dir, catalog, vault) = catalog();
+    let manifest = ManifestArchive {
+        archive: id("M"),
+        size: 99,
+        created: day(21),
+        tree_hash: Some(hash()),
+        description: Some(encode_manifest(RunId::from_bytes([4; 16])).to_string()),
+    };
+    catalog.record(vault, &[Entry { manifest: Some(id("M")), ..folder("d") }]).unwrap();
+    catalog.record_manifest(vault, &manifest).unwrap();
+    let unknown = ManifestArchive { archive: id("N"), tree_hash: None, ..manifest.clone() };
+    catalog.record_manifest(vault, &unknown).unwrap();
+    let (form, mut bytes) = (ExportForm::ServiceCsv, Vec::new());
+    let report =
+        write(&catalog, vault, &name(), &EntryQuery::default(), &form, &mut bytes).unwrap();
+    assert_eq!((report.written, report.left_out.total), (1, 1));
+    assert!(report.left_out.first[0].place.contains('N'), "{report:?}");
+    let copy = catalog.vault("copy", &name()).unwrap();
+    import(&catalog, copy, bytes.as_slice(), NOW).unwrap();
+    assert_eq!(catalog.manifests(copy).unwrap(), [manifest]);
+    let report = Reconciliation::begin(&catalog, copy).unwrap();
+    let report = report.finish(day(1), Duration::ZERO).unwrap();
+    assert_eq!(report.manifests, [(id("M"), 99)], "it has still to be applied");
+}
+
+#[test]
+fn rows_of_another_vault_are_refused_by_its_name() {
+    let (_dir, catalog, vault) = catalog();
+    let file = "FilePath,ArchiveId,Checksum,Vault\na,A,,frames\nb,B,,photos\nc,C,,\n";
+    let report = import(&catalog, vault, file.as_bytes(), NOW).unwrap();
+    assert_eq!((report.added, report.refused.total), (2, 1));
+    assert_eq!(report.refused.first[0].place, "line 2");
+    assert_eq!(report.refused.first[0].why, "a: belongs to the vault `frames`");
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Default for UploadOptions {
 pub enum Describe {
     /// Path, time and mode, so that the catalog can be made anew from the vault.
     Notes,
-    /// This text, or nothing.
+    /// This text, or nothing; the manifest of the run then tells path, time and mode.
     Verbatim(Option<Description>),
 }
 

@@ -9,11 +9,11 @@ use super::{
     FileError, Outcome, UploadError, UploadedFile, blocking,
     parts::{Ticket, multipart},
     run::{Run, Trouble},
-    send::{Opened, single},
+    send::{Opened, Sent, single},
     spool::{Spool, read_back},
 };
 use crate::{
-    catalog::{CatalogError, Entry, FileTime},
+    catalog::{CatalogError, Entry, FileTime, ManifestArchive},
     description::encode_manifest,
     events::Event,
     path::CatalogPath,
@@ -216,7 +216,8 @@ async fn close(
 ) -> Result<Option<ArchiveId>, UploadError> {
     let Some(path) = spool.path().map(PathBuf::from) else { return Ok(None) };
     let is_wanted = spool.is_needed || teller.tally.uploaded > 0;
-    let archive = if is_wanted { Some(send_manifest(run, &path).await?) } else { None };
+    let sent = if is_wanted { Some(send_manifest(run, &path).await?) } else { None };
+    let archive = sent.as_ref().map(|sent| sent.archive.clone());
     let (sender, mut recorded) = mpsc::channel::<Vec<Entry>>(1);
     let (recording, manifest, uploaded) = (Arc::clone(run), archive.clone(), run.now());
     let reading = tokio::spawn(blocking(move || {
@@ -237,6 +238,9 @@ async fn close(
         Err(error) => return Err(UploadError::Manifest(io::Error::other(error))),
     }
     drop(spool);
+    if let Some(sent) = sent {
+        run.catalog(move |catalog, run| catalog.record_manifest(run.vault, &sent)).await?;
+    }
     Ok(archive)
 }
 
@@ -280,7 +284,10 @@ fn note(
     Ok(bare)
 }
 
-async fn send_manifest(run: &Arc<Run>, path: &std::path::Path) -> Result<ArchiveId, UploadError> {
+async fn send_manifest(
+    run: &Arc<Run>,
+    path: &std::path::Path,
+) -> Result<ManifestArchive, UploadError> {
     const WHAT: &str = "the manifest of this run";
     let mut token = [0; 16];
     aws_lc_rs::rand::fill(&mut token).map_err(|_| UploadError::Random)?;
@@ -302,7 +309,14 @@ async fn send_manifest(run: &Arc<Run>, path: &std::path::Path) -> Result<Archive
         () = run.halted() => return Err(UploadError::Cancelled),
         sent = sending => sent,
     };
-    sent.map(|sent| sent.archive).map_err(|trouble| match trouble {
+    let noted = |sent: Sent| ManifestArchive {
+        archive: sent.archive,
+        size: opened.source.size(),
+        created: run.now(),
+        tree_hash: Some(sent.tree_hash),
+        description: Some(description.to_string()),
+    };
+    sent.map(noted).map_err(|trouble| match trouble {
         Trouble::Halt(why) => why,
         Trouble::File(FileError::Target(source)) => {
             UploadError::Target { what: WHAT.to_owned(), source }

@@ -193,7 +193,7 @@ impl Run {
     /// Returns the description of a file, and whether the manifest has to tell its path.
     pub(super) fn describe(&self, note: &ArchiveNote) -> (Option<Description>, bool) {
         match &self.options.describe {
-            Describe::Verbatim(description) => (description.clone(), false),
+            Describe::Verbatim(description) => (description.clone(), true),
             Describe::Notes => match encode(note) {
                 Some(description) => (Some(description), false),
                 None => (Some(encode_item(self.id, self.items.fetch_add(1, Relaxed))), true),

@@ -1,6 +1,9 @@
-use std::{fs, io::Write, os::unix::ffi::OsStrExt, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    fs, io::Write, os::unix::ffi::OsStrExt, os::unix::fs::symlink, path::PathBuf, time::Duration,
+};
 
-use icefield_protocol::{Description, ErrorCode};
+use icefield_protocol::{ArchiveId, Description, ErrorCode, InventoryItem, Timestamp, VaultName};
+use icefield_treehash::TreeHash;
 
 use super::{
     Bench, MIB, content,
@@ -8,8 +11,9 @@ use super::{
     options, set_modified,
 };
 use crate::{
-    catalog::{ClaimRequest, FileTime, Kind},
+    catalog::{Catalog, ClaimRequest, FileTime, Kind},
     description::{ArchiveNote, Decoded, decode},
+    inventory::{Reconciliation, apply_manifest},
     path::CatalogPath,
     target::TargetError,
     transfer::{
@@ -359,6 +363,45 @@ async fn a_description_of_ones_own_is_sent_as_it_is() {
     assert_eq!(report.uploaded, 1);
     let entry = bench.newest("tree/a").unwrap();
     assert_eq!(entry.description.as_deref(), Some("holiday films"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_one_description_come_back_under_their_paths_on_a_new_machine() {
+    let bench = Bench::new();
+    for name in ["a", "b", "c", "d/e", "d/f"] {
+        bench.write(name, name.as_bytes());
+    }
+    let describe = Describe::Verbatim(Description::parse("holiday films").unwrap());
+    let (report, _) = bench.run(UploadOptions { describe, ..options() }).await;
+    let manifest = report.manifest.unwrap();
+    let archives = bench.target.state.lock().unwrap().archives.clone();
+    assert_eq!(archives.len(), 6);
+
+    let catalog = Catalog::open(&bench.folder.path().join("new.db")).unwrap();
+    let vault = catalog.vault("memory", &VaultName::parse("v").unwrap()).unwrap();
+    let mut reconciliation = Reconciliation::begin(&catalog, vault).unwrap();
+    for (id, stored) in &archives {
+        let item = InventoryItem {
+            archive_id: ArchiveId::parse(id).unwrap(),
+            description: stored.description.clone().unwrap_or_default(),
+            created: Timestamp::from_unix_millis(1_000_000),
+            size: stored.content.len() as u64,
+            tree_hash: TreeHash::of_leaf(&stored.content),
+        };
+        reconciliation.item(item).unwrap();
+    }
+    let date = Timestamp::from_unix_millis(2_000_000);
+    let report = reconciliation.finish(date, Duration::ZERO).unwrap();
+    assert_eq!(report.manifests[0].0, manifest);
+    let content = &archives[manifest.as_str()].content;
+    apply_manifest(&catalog, vault, &manifest, content.as_slice()).unwrap();
+    for name in ["a", "b", "c", "d/e", "d/f"] {
+        let path = CatalogPath::parse(format!("tree/{name}")).unwrap();
+        let (old, new) = (bench.newest(&path.to_lossy()).unwrap(), catalog.newest(vault, &path));
+        let new = new.unwrap().unwrap();
+        assert_eq!((&new.archive, new.mtime, new.mode), (&old.archive, old.mtime, old.mode));
+        assert_eq!(new.description.as_deref(), Some("holiday films"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
