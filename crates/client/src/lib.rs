@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod description;
 pub mod events;
 pub mod inventory;
+mod life;
 mod local;
 pub mod manifest;
 pub mod path;

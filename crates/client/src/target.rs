@@ -72,6 +72,9 @@ pub enum TargetError {
         /// The message of the answer.
         message: String,
     },
+    /// The token cannot be used again, and nothing was stored: the same request needs a new one.
+    #[error("this upload token belongs to an archive that was deleted since")]
+    UsedToken,
     /// The source of a body failed; the caller knows why.
     #[error("reading what was to be sent failed")]
     Source(#[source] io::Error),
@@ -112,7 +115,8 @@ impl TargetError {
 /// # Contract
 ///
 /// * **Durable.** `Ok` from an upload means that the bytes are stored durably.
-/// * **Tokens.** A put or initiation with a token seen before answers with the first result, as far as [`Target::keeps_tokens`].
+/// * **Tokens.** A put or initiation with a token seen before answers with the first result, as far as [`Target::keeps_tokens`];
+///   when the archive of it was deleted since, it is [`TargetError::UsedToken`].
 /// * **Cancel safety.** Dropping a call leaves the vault as before or as after it.
 /// * Names, limits, errors and pages are those of the Glacier API.
 #[async_trait]

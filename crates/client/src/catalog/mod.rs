@@ -40,7 +40,7 @@ pub use manifests::ManifestArchive;
 pub use retrievals::{ClaimedRetrieval, PendingRetrieval, Retrieval, RetrievalKey};
 pub use run::Run;
 pub use uploads::{Claim, ClaimRequest, Claimed, Identity, PendingUpload};
-pub use vaults::VaultRef;
+pub use vaults::{Life, VaultRef};
 
 pub(crate) use entries::{archive_key, insert};
 pub(crate) use manifests::note_manifest;

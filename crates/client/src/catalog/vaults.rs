@@ -1,6 +1,6 @@
 //! The vaults that a catalog knows.
 
-use icefield_protocol::VaultName;
+use icefield_protocol::{Timestamp, VaultName};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Catalog, CatalogError};
@@ -9,7 +9,61 @@ use super::{Catalog, CatalogError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VaultRef(pub i64);
 
+/// Whether a vault is the one that the catalog has described so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It is, or nothing was known of it.
+    Same,
+    /// It was deleted and another one made under its name.
+    New {
+        /// Entries of the one before; they are kept as gone.
+        gone: u64,
+    },
+}
+
 impl Catalog {
+    /// Compares when a vault was made with what is known; of one made again, all that was known of the one before is
+    /// marked as gone, and its journal is forgotten.
+    pub fn meet_vault(&self, vault: VaultRef, created: Timestamp) -> Result<Life, CatalogError> {
+        const CREATED: &str = "SELECT created FROM vault WHERE id = ?";
+        let created = created.unix_millis();
+        let known: Option<i64> = self.read(|connection| {
+            connection.query_row(CREATED, [vault.0], |row| row.get(0)).map_err(CatalogError::from)
+        })?;
+        if known == Some(created) {
+            return Ok(Life::Same);
+        }
+        self.write(|tx| {
+            let known: Option<i64> = tx.query_row(CREATED, [vault.0], |row| row.get(0))?;
+            tx.execute("UPDATE vault SET created = ? WHERE id = ?", [created, vault.0])?;
+            if known.is_none_or(|known| known == created) {
+                return Ok(Life::Same);
+            }
+            let gone = tx.execute(
+                "UPDATE entry SET gone = ? WHERE vault = ? AND gone IS NULL",
+                [created, vault.0],
+            )?;
+            for table in ["manifest", "claim", "job", "retrieval", "refresh"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE vault = ?"), [vault.0])?;
+            }
+            Ok(Life::New { gone: gone as u64 })
+        })
+    }
+
+    /// Counts the different archives that a vault holds as far as is known, manifests among them.
+    pub fn count_archives(&self, vault: VaultRef) -> Result<u64, CatalogError> {
+        self.read(|connection| {
+            let count: i64 = connection
+                .prepare_cached(
+                    "SELECT (SELECT count(DISTINCT archive_key) FROM entry
+                             WHERE vault = ?1 AND archive_key IS NOT NULL AND gone IS NULL)
+                          + (SELECT count(*) FROM manifest WHERE vault = ?1)",
+                )?
+                .query_row([vault.0], |row| row.get(0))?;
+            Ok(count.cast_unsigned())
+        })
+    }
+
     /// Returns the vault `name` at the place with `identity`, noted now if it was not known.
     ///
     /// # Errors

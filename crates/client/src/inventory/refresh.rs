@@ -22,12 +22,14 @@ use tokio::{
 
 use super::{
     Refusals,
-    reconcile::{ReconcileError, RefreshReport, apply_manifest, reconcile},
+    reconcile::{ReconcileError, Reconciliation, RefreshReport, apply_manifest, reconcile},
 };
 use crate::{
     catalog::{Catalog, CatalogError, RetrievalKey, VaultRef},
     events::{Event, Events},
+    life::{MeetError, meet},
     target::{Output, Target, TargetError},
+    transfer::RetryPolicy,
 };
 
 /// Age of a finished job that will still do.
@@ -82,6 +84,15 @@ pub enum RefreshError {
     Stopped(#[from] JoinError),
 }
 
+impl From<MeetError> for RefreshError {
+    fn from(error: MeetError) -> Self {
+        match error {
+            MeetError::Target(error) => error.into(),
+            MeetError::Catalog(error) => error.into(),
+        }
+    }
+}
+
 /// Brings the catalog up to date with a vault.
 ///
 /// Manifests that are not ready under `no_wait`, or whose retrieval failed (a warning says so), stay in the report's
@@ -102,7 +113,19 @@ pub async fn refresh(
     let (identity, name) = (target.identity().to_owned(), vault_name.clone());
     let vault = on_catalog(catalog, move |catalog| catalog.vault(&identity, &name)).await?;
     let refresh = Refresh { target, catalog, name: vault_name, vault, events, now, options };
-    let job = refresh.find_or_start().await?;
+    let date = now();
+    let described =
+        meet(target, catalog, vault_name, vault, events, &RetryPolicy::default()).await?;
+    let job = match refresh.find_or_start().await {
+        // Of a vault that was never written to no service has an inventory.
+        Err(RefreshError::Target(error))
+            if error.is_not_found()
+                && described.is_some_and(|described| described.number_of_archives == 0) =>
+        {
+            return refresh.reconcile_empty(date).await;
+        }
+        job => job?,
+    };
     let finished = refresh.finished(&job).await?;
     let job = finished.ok_or(RefreshError::NotReady { job })?;
     let mut report = refresh.reconcile(&job).await?;
@@ -226,6 +249,13 @@ impl Refresh<'_> {
         on_catalog(self.catalog, move |catalog| catalog.note_inventory_job(vault, &job, true))
             .await?;
         Ok(report)
+    }
+
+    async fn reconcile_empty(&self, date: Timestamp) -> Result<RefreshReport, RefreshError> {
+        let (vault, lag) = (self.vault, self.target.inventory_lag());
+        let finish =
+            move |catalog: &Catalog| Reconciliation::begin(catalog, vault)?.finish(date, lag);
+        on_catalog(self.catalog, finish).await
     }
 
     /// Retrieves and applies the manifests of the report; those that are not applied stay in it.

@@ -9,8 +9,10 @@ use icefield_treehash::TreeHash;
 use super::{RetrieveContext, RetrieveError, RetrieveOptions, blocking, chain};
 use crate::{
     catalog::{CatalogError, Entry, EntryQuery, FileTime, Kind},
+    life::{MeetError, meet},
     path::CatalogPath,
     place::{Attributes, Destination, Found},
+    transfer::RetryPolicy,
     verify::hash_file,
 };
 
@@ -90,15 +92,22 @@ impl PlannedFile {
     }
 }
 
-/// Plans a retrieval: reads the catalog and the destination, changes nothing, asks the target nothing.
+/// Plans a retrieval: looks whether the vault is the one the catalog knows, and reads the catalog and the destination.
 ///
 /// # Errors
 ///
-/// When the catalog fails, or a range is asked for and not exactly one file selected.
+/// When the catalog fails, the target does not answer, or a range is asked for and not exactly one file selected.
 pub async fn plan(
     context: &RetrieveContext,
     options: &RetrieveOptions,
 ) -> Result<Plan, RetrieveError> {
+    let RetrieveContext { target, catalog, vault_name, vault, events, .. } = context;
+    let retry = RetryPolicy::default();
+    let met = meet(&**target, catalog, vault_name, *vault, &**events, &retry).await;
+    met.map_err(|error| match error {
+        MeetError::Target(error) => RetrieveError::from(error),
+        MeetError::Catalog(error) => error.into(),
+    })?;
     let entries = {
         let (context, options) = (context.clone(), options.clone());
         blocking(move || select(&context, &options)).await?

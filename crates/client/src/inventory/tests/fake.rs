@@ -25,6 +25,8 @@ pub(super) struct Fake {
     /// Whether an output breaks off after half of its bytes.
     pub(super) breaks_off: Mutex<bool>,
     pub(super) jobs: Mutex<Vec<Job>>,
+    /// There is no inventory of such a vault.
+    pub(super) never_written: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +126,10 @@ impl Target for Fake {
         _: &VaultName,
         request: &JobRequest,
     ) -> Result<JobId, TargetError> {
+        if self.never_written {
+            let message = "there is no inventory yet".to_owned();
+            return Err(TargetError::Service { code: ErrorCode::ResourceNotFound, message });
+        }
         Ok(self.start(request))
     }
 
@@ -181,7 +187,15 @@ impl Target for Fake {
     }
 
     async fn describe_vault(&self, _: &VaultName) -> Result<VaultDescription, TargetError> {
-        unimplemented!()
+        Ok(VaultDescription {
+            creation_date: day(0),
+            last_inventory_date: None,
+            // More than any test has, or none.
+            number_of_archives: if self.never_written { 0 } else { 1000 },
+            size_in_bytes: 0,
+            vault_arn: "arn:aws:glacier:us-east-1:012345678901:vaults/photos".parse().unwrap(),
+            vault_name: VaultName::parse("photos").unwrap(),
+        })
     }
 
     async fn list_vaults(&self, _: Option<&str>) -> Result<Page<VaultDescription>, TargetError> {

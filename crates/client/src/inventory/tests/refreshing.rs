@@ -223,3 +223,14 @@ async fn a_failed_job_is_told_and_the_next_refresh_starts_another() {
     assert_eq!(run(&target, &catalog, false).await.unwrap().added, 2);
     assert_eq!(target.started(), 3);
 }
+
+/// A vault that was emptied by making it again has no inventory; the refresh failed, and the catalog kept what was gone.
+#[tokio::test]
+async fn a_vault_that_was_never_written_to_is_an_empty_inventory() {
+    let (_dir, catalog, vault) = catalog();
+    catalog.record(vault, &[Entry { uploaded: day(98), ..entry("b", "B") }]).unwrap();
+    let target = Fake { never_written: true, ..Fake::default() };
+    let report = run(&target, &catalog, false).await.unwrap();
+    assert_eq!((report.archives, report.gone), (0, 1));
+    assert!(all(&catalog, vault).is_empty());
+}

@@ -17,6 +17,7 @@ use crate::{
     catalog::{self, Catalog, CatalogError, VaultRef},
     description::{ArchiveNote, RunId, encode, encode_item},
     events::Event,
+    life::{MeetError, meet},
     target::{Body, TargetError},
     transfer::{Cancel, Canceller, source::SourceError},
 };
@@ -95,6 +96,15 @@ impl Run {
             Ok::<_, CatalogError>((vault, opening.catalog.begin_run(&what)?))
         })
         .await?;
+        let UploadContext { target, catalog, events, .. } = &context;
+        let (name, retry) = (&context.vault, &options.retry);
+        let met = meet(&**target, catalog, name, vault, &**events, retry).await;
+        met.map_err(|error| match error {
+            MeetError::Target(source) => {
+                UploadError::Target { what: format!("the vault `{name}`"), source }
+            }
+            MeetError::Catalog(error) => error.into(),
+        })?;
         let bodies = options.concurrency.get();
         // Who asks for one at a time gets one at a time.
         let files = if bodies == 1 { 1 } else { (bodies * SMALL_FILES_PER_BODY).min(SMALL_FILES) };
@@ -181,9 +191,9 @@ impl Run {
             refused @ TargetError::Service { code, .. } if matches!(code.status(), 403 | 404) => {
                 halt(what, refused)
             }
-            refused @ (TargetError::Service { .. } | TargetError::Damaged { .. }) => {
-                Trouble::File(FileError::Target(refused))
-            }
+            refused @ (TargetError::Service { .. }
+            | TargetError::UsedToken
+            | TargetError::Damaged { .. }) => Trouble::File(FileError::Target(refused)),
             failed @ (TargetError::Full { .. }
             | TargetError::Transport { .. }
             | TargetError::Failed(_)) => halt(what, failed),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use icefield_protocol::{
     ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest, Page,
-    PartDescription, PartSize, TreeHash, UploadDescription, UploadId, UploadToken,
+    PartDescription, PartSize, Timestamp, TreeHash, UploadDescription, UploadId, UploadToken,
     VaultDescription, VaultName,
 };
 use icefield_treehash::{Hasher, Roles};
@@ -53,6 +53,8 @@ pub(super) struct State {
     completed: HashMap<String, ArchiveId>,
     pub(super) parts_received: Vec<(String, ByteRange)>,
     pub(super) bytes_received: u64,
+    /// When the vault was made.
+    pub(super) created: i64,
     next: u32,
 }
 
@@ -119,6 +121,12 @@ impl Memory {
 }
 
 impl State {
+    /// Whether the upload was completed and its archive deleted.
+    fn is_deleted(&self, upload: &UploadId) -> bool {
+        let made = self.completed.get(upload.as_str());
+        made.is_some_and(|made| !self.archives.contains_key(made.as_str()))
+    }
+
     fn store(&mut self, content: Vec<u8>, description: Option<String>) -> ArchiveId {
         self.next += 1;
         let id = format!("archive{}", self.next);
@@ -171,6 +179,9 @@ impl Target for Memory {
         let archive = {
             let mut state = self.state.lock().unwrap();
             match state.by_token.get(&token) {
+                Some(first) if !state.archives.contains_key(first.as_str()) => {
+                    return Err(TargetError::UsedToken);
+                }
                 Some(first) => first.clone(),
                 None => {
                     let archive = state.store(content, description.map(|d| d.to_string()));
@@ -194,6 +205,7 @@ impl Target for Memory {
         let upload = {
             let mut state = self.state.lock().unwrap();
             match state.initiated.get(&token) {
+                Some(first) if state.is_deleted(first) => return Err(TargetError::UsedToken),
                 Some(first) => first.clone(),
                 None => {
                     state.next += 1;
@@ -288,8 +300,18 @@ impl Target for Memory {
         unimplemented!("an upload has its vault")
     }
 
-    async fn describe_vault(&self, _: &VaultName) -> Result<VaultDescription, TargetError> {
-        unimplemented!("not called by an upload")
+    async fn describe_vault(&self, vault: &VaultName) -> Result<VaultDescription, TargetError> {
+        let state = self.state.lock().unwrap();
+        Ok(VaultDescription {
+            creation_date: Timestamp::from_unix_millis(state.created),
+            last_inventory_date: None,
+            number_of_archives: state.archives.len() as u64,
+            size_in_bytes: 0,
+            vault_arn: format!("arn:aws:glacier:us-west-2:012345678901:vaults/{vault}")
+                .parse()
+                .unwrap(),
+            vault_name: vault.clone(),
+        })
     }
 
     async fn list_vaults(&self, _: Option<&str>) -> Result<Page<VaultDescription>, TargetError> {

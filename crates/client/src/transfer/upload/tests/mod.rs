@@ -1,5 +1,6 @@
 mod crashes;
 mod files;
+mod lives;
 mod memory;
 mod streams;
 
