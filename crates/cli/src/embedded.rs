@@ -66,6 +66,7 @@ fn refused(error: EngineError) -> TargetError {
         EngineError::Store(StoreError::Damaged(damage)) => {
             TargetError::Damaged { what: damage.to_string() }
         }
+        EngineError::UsedToken(_) => TargetError::UsedToken,
         error @ EngineError::Damaged { .. } => TargetError::Damaged { what: error.to_string() },
         error => match error.code() {
             ErrorCode::ServiceUnavailable => TargetError::Failed(Box::new(error)),

@@ -3,7 +3,8 @@
 //! What the target lists is the truth about which parts are there, what the journal says is the truth about what they
 //! were made of; a part counts when both have it with the same hash. An upload that the target does not know any more
 //! either was completed by a run that died before it could record that (then completing it again tells the archive), or
-//! has expired (then all is sent again).
+//! has expired (then all is sent again). Completing tells an archive that was deleted since, too; whether it was, the
+//! upload's token tells.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -69,7 +70,7 @@ pub(super) async fn multipart(
             run.found_there(known.keys().map(|index| parts.range(*index).len()).sum());
             return sending.go_on(&upload, parts, known, ticket).await;
         }
-        if let Some(sent) = sending.completed_before(&upload, parts, ticket).await? {
+        if let Some(sent) = sending.completed_before(&upload, parts, ticket, description).await? {
             run.found_there(parts.size());
             return Ok(sent);
         }
@@ -156,10 +157,24 @@ impl Sending<'_> {
         upload: &UploadId,
         parts: Parts,
         ticket: &Ticket,
+        description: Option<&Description>,
     ) -> Result<Option<Sent>, Trouble> {
         // Every part is noted before the upload is completed.
         if ticket.parts.len() != usize::try_from(parts.count()).unwrap_or(usize::MAX) {
             return Ok(None);
+        }
+        let UploadContext { target, vault, .. } = &self.run.context;
+        if target.keeps_tokens() {
+            let retry = &self.run.options.retry;
+            let part_size = parts.part_size();
+            let same = retry
+                .run(|| target.initiate_upload(vault, part_size, description, ticket.token))
+                .await
+                .map_err(|error| self.trouble(error))?;
+            if same != *upload {
+                abort(self.run, &same).await;
+                return Ok(None);
+            }
         }
         let tree_hash = TreeHash::combine(ticket.parts.values().copied());
         match self.complete(upload, parts.size(), tree_hash).await {

@@ -20,7 +20,8 @@ use super::{
 use crate::{
     catalog::{CatalogError, Claim, Claimed, Entry, Kind},
     description::ArchiveNote,
-    target::Body,
+    path::CatalogPath,
+    target::{Body, TargetError},
     transfer::{
         plan::{Plan, plan},
         source::{FileSource, SourceError},
@@ -118,19 +119,17 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
         mode: Some(job.item.mode),
     };
     let (description, is_untold) = run.describe(&note);
-    let sent = match planned {
-        Plan::Single if claim.upload.is_none() => {
-            single(run, &note.path, &opened, claim.token, description.as_ref()).await?
-        }
-        planned => {
-            let mut ticket = Ticket::of(claim);
-            let sent =
-                multipart(run, &note.path, &opened, planned, &mut ticket, description.as_ref())
-                    .await;
-            claim.upload = ticket.upload;
-            sent?
-        }
-    };
+    let what = &note.path;
+    let mut sent = transmit(run, what, &opened, planned, claim, description.as_ref()).await;
+    if let Err(Trouble::File(FileError::Target(TargetError::UsedToken))) = sent {
+        // A dead run has stored the file, and somebody has deleted it before that was noted.
+        let id = claim.id;
+        claim.token = run.catalog(move |catalog, _| catalog.forget_upload(id)).await?;
+        claim.upload = None;
+        claim.parts.clear();
+        sent = transmit(run, what, &opened, planned, claim, description.as_ref()).await;
+    }
+    let sent = sent?;
     let finished = run.now();
     let entry = Entry {
         path: note.path,
@@ -156,6 +155,24 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
         finished,
     };
     Ok(Done::Stored { file, is_untold })
+}
+
+/// Sends the file in one request, or in parts when it is large or was begun so.
+async fn transmit(
+    run: &Arc<Run>,
+    what: &CatalogPath,
+    opened: &Opened,
+    planned: Plan,
+    claim: &mut Claim,
+    description: Option<&Description>,
+) -> Result<Sent, Trouble> {
+    if matches!(planned, Plan::Single) && claim.upload.is_none() {
+        return single(run, what, opened, claim.token, description).await;
+    }
+    let mut ticket = Ticket::of(claim);
+    let sent = multipart(run, what, opened, planned, &mut ticket, description).await;
+    claim.upload = ticket.upload;
+    sent
 }
 
 /// Opens the file; one that is no longer what was claimed is claimed again as what it is now.
@@ -267,7 +284,7 @@ impl Opened {
             match chunk {
                 Ok(bytes) => hashing.submit(bytes).await,
                 Err(error) => {
-                    return Err(Run::trouble(&"", crate::TargetError::Source(error)));
+                    return Err(Run::trouble(&"", TargetError::Source(error)));
                 }
             }
         }

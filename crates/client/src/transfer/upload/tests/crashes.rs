@@ -83,6 +83,41 @@ fn exactly_one_archive_results_wherever_a_run_dies() {
     }
 }
 
+/// The second run was told the ID of the deleted archive and noted the file as stored under it.
+#[test]
+fn a_file_whose_archive_was_deleted_before_it_was_noted_is_sent_again() {
+    for (call, size) in [("upload_archive", MIB), ("complete_upload", 4 * MIB + 3)] {
+        let bench = Bench::new();
+        bench.write("one", &content(size, 3));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        bench.target.hook(
+            move |step| {
+                if step == Step::After(call) { Verdict::Die } else { Verdict::GoOn }
+            },
+        );
+        runtime.block_on(async {
+            let mut tell = |_| {};
+            let uploading =
+                upload(bench.context(), options(), bench.roots(), Selection::default(), &mut tell);
+            tokio::select! {
+                _ = uploading => panic!("{call} is not called"),
+                () = bench.target.died.notified() => {}
+            }
+        });
+        drop(runtime);
+        assert_eq!(bench.target.contents(), [content(size, 3)]);
+        bench.target.state.lock().unwrap().archives.clear();
+
+        assert!(!run_until(&bench, usize::MAX));
+        let noted = bench.newest("tree/one").unwrap().archive.unwrap();
+        let state = bench.target.state.lock().unwrap();
+        let live: Vec<_> =
+            state.archives.iter().filter(|(_, one)| one.content == content(size, 3)).collect();
+        assert_eq!(live.len(), 1, "{call}");
+        assert_eq!(live[0].0, noted.as_str(), "{call}");
+    }
+}
+
 #[test]
 fn a_run_that_dies_again_and_again_still_ends_with_one_archive() {
     let bench = Bench::new();
