@@ -89,6 +89,7 @@ pub async fn rebuild(
         })
         .await?
     };
+    payload.settle().await?;
     let named = replay(&payload, &ledger, &mut report, progress).await?;
     // Deleted archives have no inventory or job any more that needs them.
     while ledger.purge(PAGE).await? > 0 {}
