@@ -111,3 +111,42 @@ pub(crate) fn report(error: &anyhow::Error, to: &mut dyn io::Write) -> Exit {
     }
     exit
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::Path};
+
+    use super::{Exit, Failure, report, unwritable};
+
+    fn reported(failure: Failure) -> (Exit, String) {
+        let mut said = Vec::new();
+        let exit = report(&failure.into(), &mut said);
+        (exit, String::from_utf8(said).unwrap())
+    }
+
+    #[test]
+    fn a_cause_that_was_named_already_is_not_repeated() {
+        let cause = io::Error::from(io::ErrorKind::PermissionDenied);
+        let failure =
+            Failure::failed(format!("cannot look: {cause}")).because(cause).hint("look away");
+        assert_eq!(
+            reported(failure),
+            (Exit::Failed, "error: cannot look: permission denied\nhint: look away\n".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named_and_its_stand_in_is_not() {
+        let missing = Path::new("/nowhere/at/all");
+        let error = tempfile::NamedTempFile::new_in(missing).unwrap_err();
+        assert!(error.to_string().contains(".tmp"), "{error}");
+        let (_, said) = reported(unwritable(&missing.join("file"), error));
+        assert_eq!(said, "error: cannot write /nowhere/at/all/file: entity not found\n");
+    }
+
+    #[test]
+    fn an_interruption_is_no_error() {
+        let said = reported(Failure::interrupted("nothing was done"));
+        assert_eq!(said, (Exit::Interrupted, "interrupted: nothing was done\n".to_owned()));
+    }
+}

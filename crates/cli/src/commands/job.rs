@@ -380,3 +380,17 @@ async fn output(
     open.opened.close().await?;
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_as_of, parse_time};
+
+    #[test]
+    fn a_date_is_the_end_of_its_day_for_as_of_and_its_beginning_otherwise() {
+        let text = |time: Result<icefield_protocol::Timestamp, String>| time.unwrap().to_string();
+        assert_eq!(text(parse_as_of("2024-05-01")), "2024-05-01T23:59:59.999Z");
+        assert_eq!(text(parse_time("2024-05-01")), "2024-05-01T00:00:00.000Z");
+        assert_eq!(text(parse_as_of("2024-05-01T12:00:00Z")), "2024-05-01T12:00:00.000Z");
+        assert!(parse_as_of("yesterday").is_err());
+    }
+}

@@ -203,3 +203,46 @@ pub(crate) async fn run(_: Status, session: &Session) -> anyhow::Result<Exit> {
     });
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PendingRecord, groups};
+    use crate::output::Record as _;
+
+    fn pending(what: &'static str, vault: &str, begun: &str, running: bool) -> PendingRecord {
+        PendingRecord {
+            what,
+            vault: vault.to_owned(),
+            path: "a".to_owned(),
+            path_base64: None,
+            size: None,
+            done: String::new(),
+            begun: begun.to_owned(),
+            until: (what == "retrieval").then(|| format!("{begun}+24h")),
+            running,
+            upload_id: None,
+            job_id: None,
+            archive_id: None,
+        }
+    }
+
+    #[test]
+    fn what_is_pending_is_counted_by_kind_vault_and_state_from_the_oldest_on() {
+        let all = [
+            pending("retrieval", "a", "2024-01-03", false),
+            pending("upload", "b", "2024-01-02", false),
+            pending("upload", "b", "2024-01-01", false),
+            pending("upload", "b", "2024-01-01", true),
+            pending("retrieval", "a", "2024-01-02", false),
+        ];
+        let lines: Vec<_> = groups(&all).map(|group| group.cells().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "upload b 2 2024-01-01  interrupted",
+                "upload b 1 2024-01-01  running",
+                "retrieval a 2 2024-01-02 2024-01-02+24h interrupted",
+            ]
+        );
+    }
+}

@@ -228,10 +228,11 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         ..Selection::default()
     };
     let options = options(&command, session)?;
-    if command.create && session.global.dry_run {
-        if let Some(store) = session.missing_store(&command.vault)? {
-            return would_begin(&command, &input, &selection, &store, session);
-        }
+    if command.create
+        && session.global.dry_run
+        && let Some(store) = session.missing_store(&command.vault)?
+    {
+        return would_begin(&command, &input, &selection, &store, session);
     }
     let open = session.vault(&command.vault, command.create && !session.global.dry_run).await?;
     selection.leave_out = session.own_places(&open.opened);
