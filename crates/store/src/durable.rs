@@ -1,11 +1,11 @@
-//! The only place that syncs or renames.
+//! The only place that syncs, renames or creates.
 //!
 //! Bytes are durable after a sync of their file, a name after a sync of the folder that holds it. A sync that failed must
 //! not be tried again: the kernel marks the pages clean, so that the second try succeeds without having written them.
 //! Callers fence instead.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     path::Path,
 };
@@ -27,17 +27,23 @@ pub(crate) fn create_dir_all(dir: &Path) -> io::Result<()> {
     }
     let parent = dir.parent().unwrap_or(Path::new(""));
     create_dir_all(parent)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    create_dir(dir)?;
     sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
 
+/// Creates `dir`, if it is not there, for its owner alone. Its name is not durable yet.
+pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
+    let mut options = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut options, 0o700);
+    match options.recursive(false).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
 /// Writes a small file so that a crash leaves the old one or the new one: `NAME.new`, synced, renamed, folder synced.
-///
-/// `private` keeps it from being read by other users.
-pub(crate) fn publish(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+pub(crate) fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut staged = path.as_os_str().to_owned();
     staged.push(".new");
     let staged = Path::new(&staged);
@@ -45,7 +51,7 @@ pub(crate) fn publish(path: &Path, bytes: &[u8], private: bool) -> io::Result<()
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = create_new(staged, private)?;
+    let mut file = create_new(staged)?;
     file.write_all(bytes)?;
     sync_data(&file)?;
     rename(staged, path)
@@ -59,15 +65,11 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Creates a file that must not exist yet, for reading and writing. Its name is not durable yet.
-pub(crate) fn create_new(path: &Path, private: bool) -> io::Result<File> {
+/// Creates a file that must not exist yet, for its owner alone to read and write. Its name is not durable yet.
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
-    if private {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    #[cfg(not(unix))]
-    let _: bool = private;
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }

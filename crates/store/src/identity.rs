@@ -73,7 +73,7 @@ impl Identity {
     }
 
     pub(crate) fn write(&self, disk: &Disk) -> Result<(), StoreError> {
-        publish(disk, IDENTITY_FILE, self, false)
+        publish(disk, IDENTITY_FILE, self)
     }
 }
 
@@ -134,7 +134,7 @@ impl IdKeys {
             key: TreeHash::from_bytes(key.key).to_string(),
             created: key.created,
         });
-        publish(disk, KEYS_FILE, &KeysFile { keys: keys.collect() }, true)
+        publish(disk, KEYS_FILE, &KeysFile { keys: keys.collect() })
     }
 }
 
@@ -159,15 +159,10 @@ struct KeyLine {
 }
 
 /// Writes the JSON of `value` with its check.
-fn publish(
-    disk: &Disk,
-    path: &str,
-    value: &impl Serialize,
-    private: bool,
-) -> Result<(), StoreError> {
+fn publish(disk: &Disk, path: &str, value: &impl Serialize) -> Result<(), StoreError> {
     disk.writable()?;
     let text = with_check(value);
-    let published = disk.volume().publish(path, text.as_bytes(), private);
+    let published = disk.volume().publish(path, text.as_bytes());
     published.map_err(|error| disk.failed("writing", path, error))
 }
 

@@ -273,7 +273,7 @@ impl Volume for SimulatedVolume {
             .collect())
     }
 
-    fn publish(&self, path: &str, bytes: &[u8], _private: bool) -> io::Result<()> {
+    fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.alive()?;
         state.files.push(Content::new(bytes.to_vec()));
         let node = Node::File(state.files.len() - 1);

@@ -37,7 +37,7 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
     fn entries(&self, path: &str) -> io::Result<Vec<VolumeEntry>>;
 
     /// Puts a small file in place, durable, so that a crash leaves the old one or the new one.
-    fn publish(&self, path: &str, bytes: &[u8], private: bool) -> io::Result<()>;
+    fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// What a file is opened for.
@@ -96,7 +96,7 @@ impl Volume for Folder {
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn VolumeFile>> {
-        Ok(Arc::new(durable::create_new(&self.full(path), false)?))
+        Ok(Arc::new(durable::create_new(&self.full(path))?))
     }
 
     fn open(&self, path: &str, access: Access) -> io::Result<Arc<dyn VolumeFile>> {
@@ -108,10 +108,7 @@ impl Volume for Folder {
     }
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
-        match fs::create_dir(self.full(path)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result,
-        }
+        durable::create_dir(&self.full(path))
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
@@ -132,8 +129,8 @@ impl Volume for Folder {
         Ok(found)
     }
 
-    fn publish(&self, path: &str, bytes: &[u8], private: bool) -> io::Result<()> {
-        durable::publish(&self.full(path), bytes, private)
+    fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        durable::publish(&self.full(path), bytes)
     }
 }
 
