@@ -26,11 +26,18 @@ use crate::{
     store::{Home, Parts, Store, hash_pool},
 };
 
+/// What is wrong with a log without records beside payload files.
+pub(crate) const NO_RECORDS: &str =
+    "no records, although there are payload files: put the packs back from a backup";
+
 /// How to open a store.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
     /// Make a new store where there is none.
     pub create: bool,
+    /// Bring the ledger up to the log, cut off a torn end of it and remove files that nothing uses. Without this the store
+    /// is looked at as it is, and takes no changes.
+    pub repair: bool,
     /// How long to wait for another process to let the store go.
     pub lock_wait: Duration,
     /// The time.
@@ -48,6 +55,7 @@ impl Default for OpenOptions {
     fn default() -> Self {
         Self {
             create: false,
+            repair: true,
             lock_wait: Duration::from_secs(30),
             clock: Arc::new(SystemClock),
             program: "icefield".to_owned(),
@@ -58,12 +66,14 @@ impl Default for OpenOptions {
 }
 
 impl Store {
-    /// Opens the store in `dir`: takes its lock, brings the ledger up to the log, removes what a crash left.
+    /// Opens the store in `dir`: takes its lock, brings the ledger up to the log, removes what a crash left (unless
+    /// `options` say otherwise).
     ///
     /// # Errors
     ///
     /// `NotAStore` where there is none (and none is to be made, or other files are in the way), `InUse` when another process
-    /// keeps it, `NewerFormat`, `LedgerMissing`, and `Damaged` for identity, keys or what the ledger has not seen of the log.
+    /// keeps it, `NewerFormat`, `LedgerMissing`, and `Damaged` for identity, keys,
+    /// the ledger of another store, packs that are missing beside payload files, or what the ledger has not seen of the log.
     pub async fn open(dir: &Path, options: OpenOptions) -> Result<Self, StoreError> {
         let mut home = enter(dir, &options).await?;
         let (disk, now) = (Arc::clone(&home.disk), options.clock.now());
@@ -71,17 +81,21 @@ impl Store {
         let hashing = hash_pool();
         let payload = DiskPayload::new(Arc::clone(&home.disk), hashing.clone(), options.pack_bytes);
         let path = dir.join(LEDGER_FILE);
-        let create = !path.exists();
-        if create && payload.used_bytes().await?.0 > 0 {
-            return Err(StoreError::LedgerMissing { path: dir.to_owned() });
+        // An empty one is what a crash left that came before its tables.
+        let create = path.metadata().is_ok_and(|ledger| ledger.len() == 0) || !path.exists();
+        if create {
+            refuse_a_new_ledger(dir, &payload).await?;
         }
-        let database = Arc::new(blocking(move || SqliteLedger::open(&path, create)).await?);
+        let store_id = identity.store_id.clone();
+        let opened = blocking(move || SqliteLedger::open(&path, create, Some(&store_id)));
+        let database = Arc::new(opened.await?);
         home.database = Some(Arc::clone(&database));
         let ledger: Arc<dyn Ledger> = database;
         let payload: Arc<dyn Payload> = Arc::new(payload);
-        let clock = options.clock;
+        let (clock, repair) = (options.clock, options.repair);
         let home = Some(home);
-        Self::start(Parts { payload, ledger, identity, keys, hashing, clock, home }).await
+        let parts = Parts { payload, ledger, identity, keys, hashing, clock, home };
+        if repair { Self::start(parts).await } else { Self::look_at(parts).await }
     }
 }
 
@@ -96,6 +110,15 @@ pub(crate) async fn enter(dir: &Path, options: &OpenOptions) -> Result<Home, Sto
     blocking(move || remove_leftovers(&path)).await?;
     let disk = Arc::new(Disk::new(Arc::new(Folder::new(dir))));
     Ok(Home { disk, lock: Some(lock), database: None })
+}
+
+/// Refuses to make a ledger where there was one: with it, everything would seem to be gone.
+async fn refuse_a_new_ledger(dir: &Path, payload: &DiskPayload) -> Result<(), StoreError> {
+    match payload.used_bytes().await? {
+        (0, 0) => Ok(()),
+        (0, _) => Err(damaged("packs", NO_RECORDS)),
+        _ => Err(StoreError::LedgerMissing { path: dir.to_owned() }),
+    }
 }
 
 fn prepare(dir: &Path, create: bool) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use crate::{
     identity::{IdKeys, Identity},
     layout::{KEYS_FILE, LEDGER_FILE, NEW_LEDGER_FILE, OLD_LEDGER_FILE, UNNAMED_FOLDER},
     ledger::{COMPANIONS, Ledger, SqliteLedger, beside, remove_database},
-    open::{OpenOptions, enter},
+    open::{NO_RECORDS, OpenOptions, enter},
     payload::{
         LogPosition, Payload, Replayed,
         disk::{
@@ -47,9 +47,8 @@ pub struct RebuildReport {
     pub archives: u64,
     /// Sum of their sizes in bytes.
     pub bytes: u64,
-    /// Payload files that no record names; a refused one counts only while there is damage. They were put aside in
-    /// [`UNNAMED_FOLDER`], or left in their places if there is
-    /// damage.
+    /// Payload files that no record names; a refused record counts only while there is damage. They were put aside in
+    /// [`UNNAMED_FOLDER`], or left in their places if there is damage.
     pub unnamed_files: u64,
     /// What could not be read, at most 10,000 places. What it told of is not in the ledger.
     pub damage: Vec<Damage>,
@@ -77,7 +76,7 @@ pub async fn rebuild(
 ) -> Result<RebuildReport, StoreError> {
     let home = enter(dir, &OpenOptions { create: false, ..options.clone() }).await?;
     let mut report = RebuildReport::default();
-    identify(&home.disk, &mut report)?;
+    let store_id = identify(&home.disk, &mut report)?;
     let payload = DiskPayload::new(Arc::clone(&home.disk), hash_pool(), options.pack_bytes);
 
     let path = dir.join(NEW_LEDGER_FILE);
@@ -85,7 +84,7 @@ pub async fn rebuild(
         let path = path.clone();
         blocking(move || {
             remove_database(&path)?;
-            SqliteLedger::open(&path, true)
+            SqliteLedger::open(&path, true, store_id.as_deref())
         })
         .await?
     };
@@ -109,17 +108,22 @@ pub async fn rebuild(
     Ok(report)
 }
 
-/// Damaged identity or keys are reported; a newer format is not touched.
-fn identify(disk: &Disk, report: &mut RebuildReport) -> Result<(), StoreError> {
+/// Damaged identity or keys are reported; a newer format is not touched. Returns the store's id, if it can be read.
+fn identify(disk: &Disk, report: &mut RebuildReport) -> Result<Option<String>, StoreError> {
     let keys = IdKeys::read(disk)
         .and_then(|keys| keys.map(drop).ok_or_else(|| damaged(KEYS_FILE, "missing file")));
-    for result in [Identity::read(disk).map(drop), keys] {
-        match result {
-            Err(StoreError::Damaged(damage)) => report.damaged(damage),
-            other => other?,
-        }
+    let identity = Identity::read(disk).map(|identity| identity.map(|identity| identity.store_id));
+    match keys {
+        Err(StoreError::Damaged(damage)) => report.damaged(damage),
+        other => other?,
     }
-    Ok(())
+    match identity {
+        Err(StoreError::Damaged(damage)) => {
+            report.damaged(damage);
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 /// Applies the whole log. Returns the ids of all payload files that it names, sorted. Those that only refused entries name
@@ -196,6 +200,10 @@ async fn list_unnamed(
     };
     payload.list(visit).await?;
     report.unnamed_files = unnamed.len() as u64;
+    if report.records == 0 && !unnamed.is_empty() {
+        let what = NO_RECORDS.to_owned();
+        report.damaged(Damage { place: "packs".to_owned(), leaf: None, what });
+    }
     Ok(unnamed)
 }
 

@@ -42,6 +42,7 @@ pub struct Store {
 
 struct Inner {
     parts: Parts,
+    writable: bool,
     committer: Committer,
     reservations: Arc<Reservations>,
     /// Staged, not handed out yet.
@@ -104,8 +105,21 @@ impl Store {
     }
 
     /// Brings the ledger up to the log, sweeps, and begins to take commits.
-    pub(crate) async fn start(mut parts: Parts) -> Result<Self, StoreError> {
+    pub(crate) async fn start(parts: Parts) -> Result<Self, StoreError> {
         catch_up(&*parts.payload, &*parts.ledger, true).await?;
+        let store = Self::over(parts, true).await?;
+        store.sweep().await?;
+        Ok(store)
+    }
+
+    /// Takes the store as it is: nothing of it is changed, and changes are refused with `Closed`.
+    pub(crate) async fn look_at(parts: Parts) -> Result<Self, StoreError> {
+        let store = Self::over(parts, false).await?;
+        store.inner.committer.close().await;
+        Ok(store)
+    }
+
+    async fn over(mut parts: Parts, writable: bool) -> Result<Self, StoreError> {
         let last_number = parts.ledger.highest_number().await?;
         let lock = parts.home.as_mut().and_then(|home| home.lock.take()).map(Arc::new);
         let reservations = Arc::new(Reservations::default());
@@ -115,18 +129,17 @@ impl Store {
             Arc::clone(&reservations),
             lock.clone(),
         );
-        let store = Self {
+        Ok(Self {
             inner: Arc::new(Inner {
                 parts,
+                writable,
                 committer,
                 reservations,
                 ahead: AsyncMutex::new(Vec::new()),
                 last_number: AtomicU64::new(last_number),
                 lock: Mutex::new(lock),
             }),
-        };
-        store.sweep().await?;
-        Ok(store)
+        })
     }
 
     /// Finishes what was handed in, takes nothing more, and lets the folder go. Other clones answer `Closed` to commits.
@@ -191,6 +204,11 @@ impl Store {
         self.inner.parts.home.as_ref().and_then(|home| home.database.as_deref())
     }
 
+    /// False for a store that is only looked at.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.inner.writable
+    }
+
     pub(crate) fn has_database(&self) -> bool {
         self.database().is_some()
     }
@@ -220,6 +238,9 @@ impl Store {
     /// Returns an id for a new payload file. Until it is committed or given back to [`Self::release`], no sweep removes its
     /// file; after a crash the sweep at the next opening does, unless something came to own it.
     pub async fn reserve(&self) -> Result<PayloadId, StoreError> {
+        if !self.is_writable() {
+            return Err(StoreError::Closed);
+        }
         let mut ahead = self.inner.ahead.lock().await;
         if let Some(id) = ahead.pop() {
             return Ok(id);
@@ -275,6 +296,9 @@ impl Store {
     /// that has taken it out of staging by now, and never again once it is unused and still staged. In the other order, a
     /// commit in between makes a file look unused that was staged a moment ago and is an archive's now.
     async fn discard(&self, ids: Vec<PayloadId>) -> Result<(), StoreError> {
+        if !self.is_writable() {
+            return Err(StoreError::Closed);
+        }
         let unused = self.inner.reservations.unused(ids);
         if unused.is_empty() {
             return Ok(());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use icefield_store::{Store as OpenStore, StoreError};
+use icefield_store::{OpenOptions, Store as OpenStore, StoreError};
 use serde::Serialize;
 
 use crate::{
@@ -135,8 +135,11 @@ pub(crate) async fn run(command: Store, session: &Session) -> anyhow::Result<Exi
     }
 }
 
+/// Opens a store to look at it as it is: nothing is removed, nothing cut off.
 async fn open(path: &Path, session: &Session) -> Result<OpenStore, StoreError> {
-    session.when_free(false, async |options| OpenStore::open(path, options).await).await
+    let opening =
+        async |options| OpenStore::open(path, OpenOptions { repair: false, ..options }).await;
+    session.when_free(false, opening).await
 }
 
 async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
@@ -211,7 +214,7 @@ async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     if report.damage.is_empty() {
         if report.unnamed_files > 0 {
             session.progress.say(&format!(
-                "{} payload files have no record (parts of unfinished uploads, or of a lost pack): put aside in {}",
+                "{} payload files have no record (parts of unfinished uploads, outputs of jobs, or what a lost pack told of): put aside in {}",
                 report.unnamed_files,
                 path.join(icefield_store::UNNAMED_FOLDER).display(),
             ));

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{CheckReport, Seen};
 use crate::{
-    entry::{ArchiveNumber, VaultNumber},
+    entry::{ArchiveEntry, ArchiveNumber, VaultNumber},
     error::StoreError,
     ledger::{ArchiveQuery, ArchiveRow, Ledger, VaultRow},
     store::Store,
@@ -43,6 +43,28 @@ pub(super) async fn compare(
         }
     }
     unknown_vaults(store, scratch, seen, report).await
+}
+
+/// What the ledger has beside an archive's row: the files that it is made of, and what its token made.
+pub(super) async fn compare_archive(
+    store: &Store,
+    entry: &ArchiveEntry,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    let ledger = &**store.ledger();
+    let is_same = match entry.token {
+        Some(token) => {
+            let found = ledger.archive_by_token(entry.vault, token).await?;
+            found.is_some_and(|row| row.number == entry.number)
+        }
+        None => true,
+    };
+    let is_same = is_same && ledger.extents(entry.number).await? == entry.extents();
+    // What was purged is not compared.
+    if !is_same && let Some(row) = ledger.archive(entry.number).await? {
+        different(report, Some(&row), "has other files or another token than the log tells");
+    }
+    Ok(())
 }
 
 /// Whether the ledger has gone on since the log was read.

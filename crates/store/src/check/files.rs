@@ -3,9 +3,12 @@
 use futures_util::{StreamExt, stream};
 use icefield_treehash::TreeHash;
 
-use super::{CheckReport, HitArchive, Progress};
+use super::{CheckReport, HitArchive, Progress, Standing};
 use crate::{
-    entry::{ArchiveEntry, Content, Extent, JobNumber, PayloadId, UploadNumber, VaultNumber},
+    entry::{
+        ArchiveEntry, ArchiveNumber, Content, Extent, JobNumber, PayloadId, UploadNumber,
+        VaultNumber,
+    },
     error::{Damage, StoreError},
     ledger::JobFilter,
     payload::Payload,
@@ -18,7 +21,7 @@ const LEAVES_AHEAD: usize = 4;
 const PAGE: usize = 1000;
 
 /// The ids on the disk and the ids that somebody owns.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Files {
     /// Listed before anything was asked of the ledger; sorted.
     on_disk: Vec<PayloadId>,
@@ -27,6 +30,8 @@ pub(super) struct Files {
     unlisted: Vec<PayloadId>,
     /// Named by a record that was refused.
     refused: Vec<PayloadId>,
+    /// Not there, of archives that wait to be applied and may be deleted further on in the log.
+    absent: Vec<(ArchiveNumber, HitArchive, PayloadId)>,
 }
 
 impl Files {
@@ -38,29 +43,31 @@ impl Files {
         };
         store.payload().list(visit).await?;
         on_disk.sort_unstable();
-        Ok(Self { on_disk, owned: Vec::new(), unlisted: Vec::new(), refused: Vec::new() })
+        Ok(Self { on_disk, ..Self::default() })
     }
 
-    /// Reads the files of an archive that the ledger still has. Those of a deleted one may be gone. `refused` says whether
-    /// the log itself has no such archive.
+    /// Reads the files of an archive that the ledger still has, or does not have yet. Those of a deleted one may be gone.
     pub(super) async fn check_archive(
         &mut self,
         store: &Store,
         archive: &ArchiveEntry,
-        refused: bool,
+        standing: Standing,
         report: &mut CheckReport,
         progress: Progress<'_>,
     ) -> Result<(), StoreError> {
         let Content::Extents(extents) = &archive.content else { return Ok(()) };
         let ids = extents.iter().map(|extent| extent.payload);
-        let Some(row) = store.ledger().archive(archive.number).await? else {
-            if refused {
+        let row = store.ledger().archive(archive.number).await?;
+        if row.is_none() && (standing != Standing::Waiting || store.is_writable()) {
+            if standing == Standing::Refused {
                 self.refused.extend(ids);
             } else {
                 self.unlisted.extend(ids);
             }
             return Ok(());
-        };
+        }
+        let is_waiting = row.is_none();
+        let is_deleted = row.is_some_and(|row| row.deleted_write.is_some());
         self.owned.extend(ids);
         let hit = || Some(HitArchive::from(archive));
         let size: u64 = extents.iter().map(|extent| extent.size).sum();
@@ -71,12 +78,20 @@ impl Files {
         }
         for extent in extents {
             match read_file(&**store.payload(), extent, &hit, report, progress).await {
-                Err(StoreError::Missing(_)) if row.deleted_write.is_some() => {}
+                Err(StoreError::Missing(_)) if is_deleted => {}
+                Err(StoreError::Missing(id)) if is_waiting => {
+                    self.absent.push((archive.number, HitArchive::from(archive), id));
+                }
                 Err(error) => report.failed("payload", error, hit())?,
                 Ok(()) => {}
             }
         }
         Ok(())
+    }
+
+    /// The log tells of the deletion of an archive.
+    pub(super) fn deleted(&mut self, archive: ArchiveNumber) {
+        self.absent.retain(|(number, ..)| *number != archive);
     }
 
     /// Reads the parts of a vault's unfinished uploads, and the outputs of its jobs.
@@ -130,12 +145,15 @@ impl Files {
         }
     }
 
-    /// Names files that nobody owns and that are not waiting for a sweep.
+    /// Names files that are not there, and those that nobody owns and that are not waiting for a sweep.
     pub(super) async fn check_strays(
         mut self,
         store: &Store,
         report: &mut CheckReport,
     ) -> Result<(), StoreError> {
+        for (_, hit, id) in self.absent {
+            report.failed("payload", StoreError::Missing(id), Some(hit))?;
+        }
         self.owned.sort_unstable();
         self.unlisted.sort_unstable();
         self.refused.sort_unstable();

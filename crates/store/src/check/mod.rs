@@ -4,8 +4,11 @@
 //! store.json, keys.json, names           their checks; nothing there that icefield did not put there
 //! log       every record whole     ──>   a scratch ledger
 //! files     every MiB of what the ledger says exists; nothing that it does not know
-//! ledger    its own integrity; vaults and live archives row by row with the scratch ledger
+//! ledger    its own integrity; vaults and live archives row by row with the scratch ledger, their files and tokens with the log
 //! ```
+//!
+//! Not compared are what only the ledger knows (unfinished uploads, jobs, inventories, staged names) and what uploads
+//! became whose archive is purged.
 //!
 //! Memory does not depend on the number of archives, but for 16 bytes for each payload file. The store stays in use
 //! meanwhile: names are listed before the ledger is asked about them, so that what is written during the check is
@@ -16,12 +19,17 @@ mod files;
 mod names;
 mod scratch;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter::repeat};
 
 use icefield_protocol::{AccountId, ArchiveId, Description};
 use icefield_treehash::TreeHash;
 
-use self::{compare::compare, files::Files, names::check_names, scratch::Scratch};
+use self::{
+    compare::{compare, compare_archive},
+    files::Files,
+    names::check_names,
+    scratch::Scratch,
+};
 use crate::{
     entry::{ArchiveEntry, Content, Entry, Outcome, VaultNumber},
     error::{Damage, StoreError},
@@ -168,7 +176,25 @@ struct Seen {
     accounts: BTreeSet<AccountId>,
 }
 
-/// Reads every record whole and applies it to the scratch ledger.
+/// What the ledger has made of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is beyond the ledger's mark.
+    Waiting,
+    /// It was applied.
+    Done,
+    /// It was refused.
+    Refused,
+}
+
+impl Standing {
+    fn of(outcome: Outcome) -> Self {
+        if matches!(outcome, Outcome::Done { .. }) { Self::Done } else { Self::Refused }
+    }
+}
+
+/// Reads every record whole and applies it to the scratch ledger, up to the mark of the real one: what is beyond was appended
+/// since, or waits for an opening that repairs.
 async fn read_log(
     store: &Store,
     scratch: &Scratch,
@@ -183,31 +209,39 @@ async fn read_log(
     loop {
         let page = store.payload().replay(at, false).await?;
         let mut entries = Vec::with_capacity(page.items.len());
+        let mut applied = Vec::with_capacity(page.items.len());
         for item in page.items {
             match item {
                 Replayed::Damaged(damage) => report.problem(damage, None),
                 Replayed::Record(entry, place) => {
                     read_record(store, &entry, place, report).await?;
                     progress(report.checked);
-                    entries.push((entry, place));
+                    if place.at < known {
+                        applied.push((entry.clone(), place));
+                    }
+                    entries.push(entry);
                 }
             }
         }
         let mut outcomes = Vec::new();
-        if !entries.is_empty() {
-            outcomes = scratch.ledger().apply(entries.clone(), page.next).await?;
+        if !applied.is_empty() {
+            outcomes = scratch.ledger().apply(applied, page.next.min(known)).await?;
         }
-        for ((entry, _), outcome) in entries.iter().zip(outcomes) {
+        let standings = outcomes.into_iter().map(Standing::of).chain(repeat(Standing::Waiting));
+        for (entry, standing) in entries.iter().zip(standings) {
             match entry {
                 Entry::VaultCreated { vault, account, .. } => {
                     seen.vaults.push(*vault);
                     seen.accounts.insert(account.clone());
                 }
                 Entry::ArchiveCreated(archive) => {
-                    let refused = !matches!(outcome, Outcome::Done { .. });
-                    files.check_archive(store, archive, refused, report, progress).await?;
+                    files.check_archive(store, archive, standing, report, progress).await?;
+                    if standing == Standing::Done {
+                        compare_archive(store, archive, report).await?;
+                    }
                 }
-                Entry::VaultDeleted { .. } | Entry::ArchiveDeleted { .. } => {}
+                Entry::ArchiveDeleted { number, .. } => files.deleted(*number),
+                Entry::VaultDeleted { .. } => {}
             }
         }
         if page.last {

@@ -25,7 +25,7 @@ impl Scratch {
         let path = dir.join(SCRATCH_FILE);
         blocking(move || {
             remove_database(&path)?;
-            Ok(Self::File { ledger: Box::new(SqliteLedger::open(&path, true)?), path })
+            Ok(Self::File { ledger: Box::new(SqliteLedger::open(&path, true, None)?), path })
         })
         .await
     }

@@ -1,6 +1,10 @@
 //! What a folder must be to be opened, and who may.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use icefield_store::{OpenOptions, Store, StoreError, entry::ArchiveNumber};
@@ -39,15 +43,28 @@ async fn a_store_opens_again_as_it_was_closed() {
     assert!(stat.pack_bytes > 105_000 && stat.file_bytes > 5_000_000, "{stat:?}");
 }
 
+/// Only the keys were: the archives could be read by every user of the machine.
 #[cfg(unix)]
 #[tokio::test]
-async fn the_keys_are_private() {
+async fn everything_in_a_store_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).await.close().await;
-    let mode = fs::metadata(dir.path().join("keys.json")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let path = dir.path().join("new/store");
+    let store = open(&path).await;
+    fill(&store).await;
+    let mut paths = vec![dir.path().join("new")];
+    let mut files = 0;
+    while let Some(path) = paths.pop() {
+        let found = fs::metadata(&path).unwrap();
+        let expected = if found.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(found.permissions().mode() & 0o777, expected, "{}", path.display());
+        match fs::read_dir(&path) {
+            Ok(entries) => paths.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) => files += 1,
+        }
+    }
+    assert!(files > 12, "{files}");
 }
 
 #[tokio::test]
@@ -161,5 +178,105 @@ async fn a_ledger_that_fails_stops_the_store_and_the_log_heals_it() {
     sabotage("DROP TRIGGER sabotage");
     let store = open(dir.path()).await;
     assert_eq!(rows(&store, vault).await.len(), 1);
+    assert_eq!(problems(&store).await, [""; 0]);
+}
+
+/// Checking opened a store like everybody, so that it swept and cut off what it should have reported.
+#[tokio::test]
+async fn a_store_that_is_only_looked_at_stays_as_it_is() {
+    let (dir, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ledger, copy) = (dir.path().join("ledger.db"), copies.path().join("copy"));
+    open(dir.path()).await.close().await;
+    fs::copy(&ledger, &copy).unwrap();
+    let store = open(dir.path()).await;
+    let vault = fill(&store).await;
+    assert_eq!(store.ledger().purge(9).await.unwrap(), 1);
+    put_file(&store, bytes(10)).await;
+    store.close().await;
+    let store = open(dir.path()).await;
+    put_file(&store, bytes(20)).await;
+    store.close().await;
+    let pack = dir.path().join("packs/00000002.pack");
+    let mut log = fs::read(&pack).unwrap();
+    log.extend(b"a torn end");
+    fs::write(&pack, log).unwrap();
+
+    let look = OpenOptions { create: false, repair: false, ..options() };
+    let before = contents(dir.path());
+    let store = Store::open(dir.path(), look.clone()).await.unwrap();
+    let found = problems(&store).await;
+    assert!(matches!(&found[..], [one] if one.starts_with("packs/00000002.pack")), "{found:?}");
+    let file = store.reserve().await.unwrap_err();
+    assert!(matches!(file, StoreError::Closed), "{file}");
+    assert!(matches!(store.sweep().await, Err(StoreError::Closed)), "{:?}", store.sweep().await);
+    let entry = small_archive(&store, vault, ArchiveNumber(store.next_number()), "x", b"x");
+    let error = store.commit(entry, Bytes::from_static(b"x")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Closed), "{error}");
+    store.close().await;
+    assert!(contents(dir.path()) == before, "a store was changed by looking at it");
+
+    // With an older ledger the whole log waits to be applied: nothing is missing for that.
+    fs::copy(&copy, &ledger).unwrap();
+    let store = Store::open(dir.path(), look).await.unwrap();
+    assert_eq!(store.stat().await.unwrap().ledger.archives, 0);
+    let found = problems(&store).await;
+    let of_files = found.iter().filter(|what| what.contains("no record, upload or job names it"));
+    assert_eq!((found.len(), of_files.count()), (2, 1), "{found:?}");
+    store.close().await;
+    let store = open(dir.path()).await;
+    assert_eq!(rows(&store, vault).await.len(), 4);
+}
+
+/// Everything in the packs and payload folders.
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.join("packs"), dir.join("payload")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match fs::read(&path) {
+                Ok(bytes) => found.push((path, bytes)),
+                Err(_) => folders.push(path),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Without packs and ledger a store seemed to be a new one: it was given an empty ledger.
+#[tokio::test]
+async fn payload_files_without_a_log_are_no_new_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    fill(&store).await;
+    store.close().await;
+    for name in ["packs/00000001.pack", "packs/00000002.pack", "ledger.db"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    let error = refused(dir.path(), true).await;
+    assert!(matches!(&error, StoreError::Damaged(damage) if damage.place == "packs"), "{error}");
+    assert!(!dir.path().join("ledger.db").exists());
+    let report = icefield_store::rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.damage.len(), report.records), (1, 0));
+    assert!(!dir.path().join("unnamed").exists(), "the packs may still be found");
+}
+
+/// The ledger of another store was accepted, and the log then cut off at its mark.
+#[tokio::test]
+async fn the_ledger_of_another_store_is_refused_before_anything_is_repaired() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&dir, &other] {
+        let store = open(dir.path()).await;
+        fill(&store).await;
+        store.close().await;
+    }
+    fs::copy(other.path().join("ledger.db"), dir.path().join("ledger.db")).unwrap();
+    let before = contents(dir.path());
+    let error = refused(dir.path(), false).await;
+    assert!(error.to_string().contains("of another store"), "{error}");
+    assert!(contents(dir.path()) == before, "something was repaired by it");
+    icefield_store::rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    let store = open(dir.path()).await;
     assert_eq!(problems(&store).await, [""; 0]);
 }

@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use icefield_store::{OpenOptions, Store, StoreError, entry::VaultNumber, rebuild};
 
-use crate::support::{bytes, fill, open, options, problems, put, put_file, refused_file, rows};
+use crate::support::{
+    bytes, create_vault, fill, open, options, problems, put, put_file, put_with_token,
+    refused_file, rows,
+};
 
 async fn try_open(dir: &Path) -> Result<Store, StoreError> {
     Store::open(dir, OpenOptions { create: false, ..options() }).await
@@ -202,4 +205,26 @@ async fn files_of_refused_archives_are_put_aside_when_the_log_is_whole() {
     assert!(dir.path().join("unnamed").join(file.payload.to_string()).exists());
     let store = try_open(dir.path()).await.unwrap();
     assert_eq!(problems(&store).await, [""; 0]);
+}
+
+/// Only rows of vaults and archives were compared: a wrong token makes a repeated upload a second archive, and wrong parts
+/// make an archive unreadable.
+#[tokio::test]
+async fn wrong_tokens_and_parts_in_the_ledger_are_found() {
+    for sql in [
+        "DELETE FROM tokens",
+        "UPDATE parts SET idx = idx + 10; UPDATE parts SET idx = 11 - idx",
+        "DELETE FROM parts",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).await;
+        let vault = create_vault(&store, "photos").await;
+        put_with_token(&store, vault, "a film", bytes(3_000_000)).await;
+        assert_eq!(problems(&store).await, [""; 0]);
+        let db = rusqlite::Connection::open(dir.path().join("ledger.db")).unwrap();
+        db.execute_batch(sql).unwrap();
+        let found = problems(&store).await;
+        let of_ledger = found.iter().filter(|what| what.contains("has other files or another"));
+        assert_eq!(of_ledger.count(), 1, "{sql}: {found:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use icefield_protocol::{Timestamp, VaultName};
+use icefield_protocol::{Timestamp, UploadToken, VaultName};
 use icefield_store::{
     ArchiveEntry, Content, Entry, Extent, IdSeal, ManualClock, OpenOptions, Outcome, Store,
     entry::{ArchiveNumber, UploadNumber, VaultNumber},
@@ -93,7 +93,24 @@ pub(crate) async fn put(
     body: Bytes,
 ) -> ArchiveNumber {
     let number = ArchiveNumber(store.next_number());
-    let mut entry = archive(store, vault, number, description, &body);
+    put_entry(store, archive(store, vault, number, description, &body), body).await
+}
+
+/// As [`put`], with an upload token.
+pub(crate) async fn put_with_token(
+    store: &Store,
+    vault: VaultNumber,
+    description: &str,
+    body: Bytes,
+) -> ArchiveNumber {
+    let number = ArchiveNumber(store.next_number());
+    let token = Some(UploadToken::from_bytes([7; 16]));
+    let entry = archive(store, vault, number, description, &body);
+    put_entry(store, ArchiveEntry { token, ..entry }, body).await
+}
+
+async fn put_entry(store: &Store, mut entry: ArchiveEntry, body: Bytes) -> ArchiveNumber {
+    let number = entry.number;
     if body.len() <= 100_000 {
         commit(store, Entry::ArchiveCreated(entry), body).await;
         return number;

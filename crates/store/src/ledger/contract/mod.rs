@@ -34,7 +34,7 @@ macro_rules! rules {
                 #[tokio::test]
                 async fn $rule() {
                     let folder = tempfile::tempdir().unwrap();
-                    let ledger = SqliteLedger::open(&folder.path().join("ledger.db"), true).unwrap();
+                    let ledger = SqliteLedger::open(&folder.path().join("ledger.db"), true, None).unwrap();
                     super::$noun::$rule(&ledger).await;
                     assert_eq!(ledger.integrity_check().await.unwrap(), Vec::<String>::new());
                     ledger.close().await.unwrap();

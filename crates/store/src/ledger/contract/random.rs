@@ -571,7 +571,7 @@ proptest! {
         let path = folder.path().join("ledger.db");
         block_on(async {
             let memory: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
-            let sqlite = Arc::new(SqliteLedger::open(&path, true).unwrap());
+            let sqlite = Arc::new(SqliteLedger::open(&path, true, None).unwrap());
             let mut driver = Driver::over(vec![memory, Arc::clone(&sqlite) as Arc<dyn Ledger>]);
             for step in steps {
                 driver.step(step).await?;
@@ -580,7 +580,7 @@ proptest! {
             }
             prop_assert_eq!(sqlite.integrity_check().await.unwrap(), Vec::<String>::new());
             sqlite.close().await.unwrap();
-            let reopened = SqliteLedger::open(&path, false).unwrap();
+            let reopened = SqliteLedger::open(&path, false, None).unwrap();
             let expected = driver.told(&*driver.ledgers[0]).await;
             prop_assert_eq!(driver.told(&reopened).await, expected);
             Ok(())

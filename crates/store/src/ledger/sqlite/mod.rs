@@ -61,14 +61,15 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// Opens the ledger at `path`; with `create` it is made when there is none. Blocks.
+    /// Opens the ledger of the store `store_id` at `path`; with `create` it is made when there is none. Without `store_id`
+    /// any store's will do, and a new one becomes that of the next store it is opened for. Blocks.
     ///
     /// # Errors
     ///
     /// `LedgerMissing` when there is none and `create` is false, `NewerFormat` when a newer icefield made it, `NotAStore`
-    /// when it is the database of another program.
-    pub fn open(path: &Path, create: bool) -> Result<Self, StoreError> {
-        let db = schema::open_writer(path, create)?;
+    /// when it is the database of another program, `Damaged` when it is the ledger of another store.
+    pub fn open(path: &Path, create: bool, store_id: Option<&str>) -> Result<Self, StoreError> {
+        let db = schema::open_writer(path, create, store_id)?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(db)
             .map_err(|source| StoreError::io("starting the thread that writes", path, source))?;

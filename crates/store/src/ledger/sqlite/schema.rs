@@ -7,6 +7,7 @@
 //! costs a dozen bytes. The parts of an upload become those of an archive by its taking over the upload's number.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,12 +15,15 @@ use std::{
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::failure::Failure;
-use crate::error::StoreError;
+use crate::{
+    durable,
+    error::{Damage, StoreError},
+};
 
 /// "icef" in ASCII, so that `file` and other tools can tell a ledger from other databases.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"icef");
 /// The newest schema this program knows.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// How long to wait for a lock that somebody outside, looking at the file with a tool of their own, holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than there are statements in this folder.
@@ -32,9 +36,11 @@ CREATE TABLE state (
     id INTEGER PRIMARY KEY CHECK (id = 0),
     mark_pack INTEGER NOT NULL,
     mark_offset INTEGER NOT NULL,
-    highest INTEGER NOT NULL
+    highest INTEGER NOT NULL,
+    -- Whose log it is an index of; empty until the first opening if the store did not know itself.
+    store_id TEXT
 ) STRICT;
-INSERT INTO state VALUES (0, 0, 0, 0);
+INSERT INTO state VALUES (0, 0, 0, 0, NULL);
 
 CREATE TABLE vaults (
     number INTEGER PRIMARY KEY,
@@ -157,17 +163,25 @@ CREATE TABLE staged (payload BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE dead_bytes (pack INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;
 ";
 
-/// Opens the connection that writes, and makes the tables in a new file if `create` says so.
-pub(super) fn open_writer(path: &Path, create: bool) -> Result<Connection, StoreError> {
+/// Opens the connection that writes, and makes the tables in a new file if `create` says so. A ledger of another store than
+/// `store_id` is not touched.
+pub(super) fn open_writer(
+    path: &Path,
+    create: bool,
+    store_id: Option<&str>,
+) -> Result<Connection, StoreError> {
     let missing = || StoreError::LedgerMissing { path: folder_of(path) };
     if !create && !path.exists() {
         return Err(missing());
     }
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+    if create {
+        create_file(path).map_err(|error| StoreError::io("creating", path, error))?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags).map_err(failed(path))?;
     match found_schema(&db, path)? {
-        Some(SCHEMA) => {}
+        Some(SCHEMA) => check_store(&db, path, store_id)?,
+        Some(found) if found < SCHEMA => return Err(unfit(path, "made before the first release")),
         Some(found) => {
             return Err(StoreError::NewerFormat {
                 path: folder_of(path),
@@ -178,6 +192,10 @@ pub(super) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
         None if create => make_tables(&mut db).map_err(failed(path))?,
         None => return Err(missing()),
     }
+    if let Some(store_id) = store_id {
+        let sql = "UPDATE state SET store_id = ?1 WHERE store_id IS NULL";
+        db.execute(sql, [store_id]).map_err(failed(path))?;
+    }
     let mode = prepare(&db).map_err(failed(path))?;
     if mode != "wal" {
         let source =
@@ -185,6 +203,32 @@ pub(super) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
         return Err(StoreError::Ledger { doing: "opening the ledger", source });
     }
     Ok(db)
+}
+
+/// Makes an empty file that only its owner may read, if there is none; SQLite gives its companions the same mode.
+fn create_file(path: &Path) -> io::Result<()> {
+    match durable::create_new(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses the ledger of another store: its mark would be taken for where the log of this one was acknowledged to.
+fn check_store(db: &Connection, path: &Path, store_id: Option<&str>) -> Result<(), StoreError> {
+    let sql = "SELECT store_id FROM state";
+    let found: Option<String> = db.query_one(sql, [], |row| row.get(0)).map_err(failed(path))?;
+    match (found, store_id) {
+        (Some(found), Some(store_id)) if found != store_id => {
+            Err(unfit(path, &format!("the ledger of another store, {found}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unfit(path: &Path, what: &str) -> StoreError {
+    let place = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let what = format!("{what}: put back the right one, or run `icefield store rebuild`");
+    StoreError::Damaged(Damage { place, leaf: None, what })
 }
 
 /// Opens one more connection, for reading, to a file that [`open_writer`] has checked.

@@ -44,7 +44,7 @@ fn files(folder: &TempDir) -> Vec<String> {
 #[tokio::test]
 async fn a_closed_ledger_is_one_file_and_keeps_everything() {
     let (folder, path) = in_new_folder();
-    let ledger = SqliteLedger::open(&path, true).unwrap();
+    let ledger = SqliteLedger::open(&path, true, None).unwrap();
     create_vault(&ledger, 1).await;
     assert_eq!(files(&folder), ["ledger.db", "ledger.db-shm", "ledger.db-wal"]);
     ledger.close().await.unwrap();
@@ -53,7 +53,7 @@ async fn a_closed_ledger_is_one_file_and_keeps_everything() {
     assert!(matches!(ledger.mark().await, Err(StoreError::Closed)));
     assert!(matches!(ledger.purge(1).await, Err(StoreError::Closed)));
 
-    let ledger = SqliteLedger::open(&path, false).unwrap();
+    let ledger = SqliteLedger::open(&path, false, None).unwrap();
     assert_eq!(ledger.mark().await.unwrap(), LogPosition { pack: 1, offset: 1 });
     assert!(ledger.vault_by_number(VaultNumber(1)).await.unwrap().is_some());
     drop(ledger);
@@ -64,14 +64,14 @@ async fn a_closed_ledger_is_one_file_and_keeps_everything() {
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_crash() {
     let (_folder, path) = in_new_folder();
-    let ledger = SqliteLedger::open(&path, true).unwrap();
+    let ledger = SqliteLedger::open(&path, true, None).unwrap();
     for number in 1..50 {
         create_vault(&ledger, number).await;
     }
     let (copies, copy) = in_new_folder();
     fs::copy(&path, &copy).unwrap();
     fs::copy(path.with_extension("db-wal"), copies.path().join("ledger.db-wal")).unwrap();
-    let after_crash = SqliteLedger::open(&copy, false).unwrap();
+    let after_crash = SqliteLedger::open(&copy, false, None).unwrap();
     assert_eq!(after_crash.stat().await.unwrap().vaults, 49);
     assert_eq!(after_crash.mark().await.unwrap().offset, 49);
 }
@@ -79,7 +79,7 @@ async fn what_was_answered_is_there_after_a_crash() {
 #[tokio::test]
 async fn many_tasks_write_and_read_at_once_and_each_reads_what_it_wrote() {
     let (_folder, path) = in_new_folder();
-    let ledger = SqliteLedger::open(&path, true).unwrap();
+    let ledger = SqliteLedger::open(&path, true, None).unwrap();
     let tasks = (1..300_u64).map(async |number| {
         create_vault(&ledger, number).await;
         let id = PayloadId::from_bytes(u128::from(number).to_be_bytes());
@@ -96,37 +96,54 @@ async fn many_tasks_write_and_read_at_once_and_each_reads_what_it_wrote() {
 #[tokio::test]
 async fn a_missing_ledger_is_not_made_by_accident() {
     let (folder, path) = in_new_folder();
-    let error = SqliteLedger::open(&path, false).unwrap_err();
+    let error = SqliteLedger::open(&path, false, None).unwrap_err();
     assert!(matches!(error, StoreError::LedgerMissing { .. }), "{error}");
     assert!(error.to_string().contains("icefield store rebuild --data"));
     assert_eq!(files(&folder), Vec::<String>::new());
     fs::write(&path, b"").unwrap();
-    let error = SqliteLedger::open(&path, false).unwrap_err();
+    let error = SqliteLedger::open(&path, false, None).unwrap_err();
     assert!(matches!(error, StoreError::LedgerMissing { .. }), "{error}");
-    SqliteLedger::open(&path, true).unwrap().close().await.unwrap();
-    SqliteLedger::open(&path, true).unwrap().close().await.unwrap();
+    SqliteLedger::open(&path, true, None).unwrap().close().await.unwrap();
+    SqliteLedger::open(&path, true, None).unwrap().close().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_newer_ledger_and_foreign_databases_are_refused_untouched() {
     let (_folder, path) = in_new_folder();
-    SqliteLedger::open(&path, true).unwrap().close().await.unwrap();
+    SqliteLedger::open(&path, true, None).unwrap().close().await.unwrap();
     let set = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     set("PRAGMA user_version = 7");
     let before = fs::read(&path).unwrap();
-    let error = SqliteLedger::open(&path, true).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 1, .. }), "{error}");
+    let error = SqliteLedger::open(&path, true, None).unwrap_err();
+    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 2, .. }), "{error}");
     assert_eq!(fs::read(&path).unwrap(), before);
-    set("PRAGMA user_version = 1; PRAGMA application_id = 12");
-    let error = SqliteLedger::open(&path, true).unwrap_err();
+    set("PRAGMA user_version = 1");
+    let error = SqliteLedger::open(&path, true, None).unwrap_err();
+    assert!(error.to_string().contains("icefield store rebuild"), "{error}");
+    set("PRAGMA user_version = 2; PRAGMA application_id = 12");
+    let error = SqliteLedger::open(&path, true, None).unwrap_err();
     assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+}
+
+/// The ledger of another store was taken for an index of this one's log, which was then cut off at its mark.
+#[tokio::test]
+async fn a_ledger_belongs_to_one_store() {
+    let (_folder, path) = in_new_folder();
+    SqliteLedger::open(&path, true, None).unwrap().close().await.unwrap();
+    SqliteLedger::open(&path, false, Some("one")).unwrap().close().await.unwrap();
+    SqliteLedger::open(&path, false, Some("one")).unwrap().close().await.unwrap();
+    let before = fs::read(&path).unwrap();
+    let error = SqliteLedger::open(&path, false, Some("another")).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("another store, one") && text.contains("store rebuild"), "{text}");
+    assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]
 async fn a_file_that_is_no_database_asks_for_a_rebuild() {
     let (_folder, path) = in_new_folder();
     fs::write(&path, "once upon a time, there was no database here\n".repeat(200)).unwrap();
-    let error = SqliteLedger::open(&path, false).unwrap_err();
+    let error = SqliteLedger::open(&path, false, None).unwrap_err();
     let hint = error.source().map(ToString::to_string).unwrap_or_default();
     assert!(hint.contains("icefield store rebuild"), "{error}: {hint}");
 }
@@ -134,18 +151,18 @@ async fn a_file_that_is_no_database_asks_for_a_rebuild() {
 #[tokio::test]
 async fn damage_is_found_by_the_check_and_never_told_as_a_value() {
     let (_folder, path) = in_new_folder();
-    let ledger = SqliteLedger::open(&path, true).unwrap();
+    let ledger = SqliteLedger::open(&path, true, None).unwrap();
     create_vault(&ledger, 1).await;
     assert_eq!(ledger.integrity_check().await.unwrap(), Vec::<String>::new());
     ledger.close().await.unwrap();
     let set = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     set("UPDATE vaults SET archives = 3");
-    let ledger = SqliteLedger::open(&path, false).unwrap();
+    let ledger = SqliteLedger::open(&path, false, None).unwrap();
     let found = ledger.integrity_check().await.unwrap();
     assert_eq!(found, ["vault 1 counts 3 archives of 0 bytes, but lists 0 of 0 bytes"]);
     ledger.close().await.unwrap();
     set("UPDATE vaults SET archives = -1, name = 'no/name'");
-    let ledger = SqliteLedger::open(&path, false).unwrap();
+    let ledger = SqliteLedger::open(&path, false, None).unwrap();
     let error = ledger.vault_by_number(VaultNumber(1)).await.unwrap_err();
     let hint = error.source().map(ToString::to_string).unwrap_or_default();
     assert!(hint.contains("icefield store rebuild"), "{error}: {hint}");
@@ -155,7 +172,7 @@ async fn damage_is_found_by_the_check_and_never_told_as_a_value() {
 #[tokio::test]
 async fn a_broken_page_is_reported_as_damage() {
     let (_folder, path) = in_new_folder();
-    let ledger = SqliteLedger::open(&path, true).unwrap();
+    let ledger = SqliteLedger::open(&path, true, None).unwrap();
     create_vault(&ledger, 1).await;
     ledger.close().await.unwrap();
     let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'vaults'";
@@ -163,7 +180,7 @@ async fn a_broken_page_is_reported_as_damage() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[(root - 1) * 4096..root * 4096].fill(0xA5);
     fs::write(&path, bytes).unwrap();
-    let ledger = SqliteLedger::open(&path, false).unwrap();
+    let ledger = SqliteLedger::open(&path, false, None).unwrap();
     let error = ledger.vault_by_number(VaultNumber(1)).await.unwrap_err();
     let hint = error.source().map(ToString::to_string).unwrap_or_default();
     assert!(hint.contains("icefield store rebuild"), "{error}: {hint}");
@@ -173,7 +190,7 @@ async fn a_broken_page_is_reported_as_damage() {
 #[tokio::test]
 async fn long_lists_follow_an_index_in_the_order_of_the_answer() {
     let (_folder, path) = in_new_folder();
-    SqliteLedger::open(&path, true).unwrap().close().await.unwrap();
+    SqliteLedger::open(&path, true, None).unwrap().close().await.unwrap();
     let db = Connection::open(&path).unwrap();
     let plan = |sql: &str| {
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
