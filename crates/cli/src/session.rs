@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// Where the store and the catalog are written: an upload leaves it out, or it would archive what it is writing.
-    pub(crate) fn own_places(&self, opened: &Opened) -> Vec<PathBuf> {
+    pub(crate) fn own_places(&self, store: Option<&Path>) -> Vec<PathBuf> {
         let beside_catalog = ["", "-wal", "-shm", "-journal", ".runs"].map(|ending| {
             let mut path = self.config.catalog.clone().into_os_string();
             path.push(ending);
@@ -155,7 +155,7 @@ impl Session {
             let parent = || Some(folder()?.join(path.file_name()?));
             path.canonicalize().ok().or_else(parent).unwrap_or_else(|| path.clone())
         };
-        opened.store().map(Path::to_owned).into_iter().chain(beside_catalog).map(resolved).collect()
+        store.map(Path::to_owned).into_iter().chain(beside_catalog).map(resolved).collect()
     }
 
     /// Opens everything a command about one vault needs.

@@ -25,7 +25,7 @@ use crate::{
     args::{Format, VaultArg},
     commands::{
         job::{parse_as_of, parse_tier},
-        list::{no_match, path_base64, patterns},
+        list::{no_match, path_base64, patterns, say_unmatched},
         store::DAMAGE_HINT,
         upload::parse_size,
         would::WouldRecord,
@@ -171,6 +171,8 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
     if plan.is_empty() {
         return Err(no_match(&open.catalog, (open.known, &open.name), &command.pattern)?.into());
     }
+    let is_partly_refused =
+        say_unmatched(&plan.unmatched, &command.pattern, session) || is_partly_refused;
     if session.global.dry_run {
         tell_plan(&plan, &open, session)?;
         open.opened.close().await?;
@@ -213,12 +215,12 @@ fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<(Vec<Entr
 
 fn tell_plan(plan: &Plan, open: &VaultSession, session: &Session) -> anyhow::Result<()> {
     session.progress.say(&format!(
-        "would retrieve {} ({}) from {}, make {} empty files and links and {} folders, and skip {} that are there; this costs nothing",
+        "would retrieve {} ({}) from {}, make {} links and empty files and {}, and skip {} that are there; this costs nothing",
         count(plan.files.len() as u64, "file"),
         size(plan.bytes()),
         open.target().describe(),
         plan.made.len(),
-        plan.folders.len(),
+        count(plan.folders.len() as u64, "folder"),
         plan.skipped.len(),
     ));
     for (entry, why) in &plan.refused {

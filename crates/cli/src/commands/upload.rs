@@ -232,10 +232,11 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         && session.global.dry_run
         && let Some(store) = session.missing_store(&command.vault)?
     {
+        selection.leave_out = session.own_places(Some(&store));
         return would_begin(&command, &input, &selection, &store, session);
     }
     let open = session.vault(&command.vault, command.create && !session.global.dry_run).await?;
-    selection.leave_out = session.own_places(&open.opened);
+    selection.leave_out = session.own_places(open.opened.store());
     if command.create && !session.global.dry_run {
         open.target().create_vault(&open.name).await?;
     }
@@ -303,6 +304,7 @@ fn would_begin(
         command.vault.vault
     ));
     let mut told = Told::new(command, session)?;
+    let say = |text: String| session.progress.say(&format!("warning: {}", printable(&text)));
     let (mut files, mut bytes) = (0, 0);
     match input {
         Input::Stream(path) => {
@@ -311,10 +313,16 @@ fn would_begin(
         }
         Input::Roots(roots) => {
             let _ = walk(roots, selection, &mut |found| {
-                if let Found::Item(item) = found {
-                    files += u64::from(item.kind == Kind::File);
-                    bytes += item.identity.size;
-                    told.tell(Outcome::WouldUpload { path: item.path, size: item.identity.size });
+                match found {
+                    Found::Item(item) => {
+                        let size = item.identity.size;
+                        files += u64::from(item.kind == Kind::File);
+                        bytes += size;
+                        told.tell(Outcome::WouldUpload { path: item.path, size });
+                    }
+                    Found::Special { path, what } => say(format!("{path} is {what}: left out")),
+                    Found::Failed { local, error } => say(format!("{}: {error}", local.display())),
+                    Found::Remark(text) => say(text),
                 }
                 ControlFlow::Continue(())
             });
