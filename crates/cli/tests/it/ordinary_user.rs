@@ -84,3 +84,15 @@ fn the_keys_of_a_store_are_not_for_everybodys_eyes() {
     let mode = sandbox.store().join("keys.json").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
+
+#[test]
+fn a_store_that_cannot_be_written_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "content");
+    sandbox.ok(["upload", "--create", "v", "file"]);
+    set_mode(&sandbox.store().join("lock"), 0o444);
+    let Some(sandbox) = ordinary(sandbox) else { return };
+    let run = sandbox.run(["upload", "v", "file"]);
+    assert_eq!(run.code, Some(1), "{run}");
+    run.says("the store's folder cannot be written").says("permission denied");
+}
