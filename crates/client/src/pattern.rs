@@ -96,6 +96,35 @@ impl Pattern {
     }
 }
 
+/// Patterns of which any may match, and which of them have.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    patterns: Vec<(&'a Pattern, bool)>,
+}
+
+impl<'a> Choice<'a> {
+    pub(crate) fn of(patterns: &'a [Pattern]) -> Self {
+        Self { patterns: patterns.iter().map(|pattern| (pattern, false)).collect() }
+    }
+
+    /// Whether any of the patterns matches.
+    pub(crate) fn matches(&mut self, path: &CatalogPath) -> bool {
+        let mut any = false;
+        for (pattern, has_matched) in &mut self.patterns {
+            if (!any || !*has_matched) && pattern.matches(path) {
+                (any, *has_matched) = (true, true);
+            }
+        }
+        any
+    }
+
+    /// Returns the places of the patterns that have matched nothing.
+    pub(crate) fn unmatched(self) -> Vec<usize> {
+        let places = self.patterns.into_iter().enumerate();
+        places.filter(|(_, (_, has_matched))| !has_matched).map(|(place, _)| place).collect()
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.text))
@@ -200,7 +229,7 @@ pub fn nearest_names<N: AsRef<str>>(
 mod tests {
     use proptest::{prop_assert_eq, proptest};
 
-    use super::{InvalidPattern, Pattern, Token, matches_prefix, nearest_names};
+    use super::{Choice, InvalidPattern, Pattern, Token, matches_prefix, nearest_names};
     use crate::path::CatalogPath;
 
     fn matches(pattern: &[u8], path: &[u8]) -> bool {
@@ -253,6 +282,14 @@ mod tests {
         let pattern = Pattern::of(&path("a*/\\*"));
         assert!(pattern.matches(&path("a*/\\*")) && pattern.matches(&path("a*/\\*/x")));
         assert!(!pattern.matches(&path("ab/\\*")) && !pattern.matches(&path("x/a*/\\*")));
+    }
+
+    #[test]
+    fn a_choice_tells_which_patterns_matched_nothing() {
+        let patterns = ["a", "x*", "*"].map(|text| Pattern::parse(text).unwrap());
+        let mut choice = Choice::of(&patterns);
+        assert!(choice.matches(&CatalogPath::parse("a").unwrap()));
+        assert_eq!(choice.unmatched(), [1]);
     }
 
     #[test]

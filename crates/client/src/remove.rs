@@ -15,7 +15,7 @@ use crate::{
     catalog::{Catalog, CatalogError, Entry, EntryQuery, VaultRef},
     events::{Event, Events},
     path::CatalogPath,
-    pattern::Pattern,
+    pattern::{Choice, Pattern},
     retrieval::{blocking, chain},
     target::{Target, TargetError},
 };
@@ -48,6 +48,8 @@ pub struct DeletePlan {
     pub archives: Vec<PlannedDelete>,
     /// Entries without bytes (folders, links, empty files) that only the catalog forgets.
     pub without_bytes: Vec<CatalogPath>,
+    /// The patterns that match nothing, by their place.
+    pub unmatched: Vec<usize>,
 }
 
 /// An archive that would be deleted.
@@ -140,12 +142,14 @@ pub fn plan_delete(
     }
     if archive_ids.is_empty() {
         let query = EntryQuery { versions: true, as_of: None };
+        let mut choice = Choice::of(patterns);
         catalog.for_each(vault, &query, &mut |entry: Entry| {
-            if patterns.iter().any(|pattern| pattern.matches(&entry.path)) {
+            if choice.matches(&entry.path) {
                 plan.add(entry, &mut seen);
             }
             Ok::<(), CatalogError>(())
         })?;
+        plan.unmatched = choice.unmatched();
     }
     plan.without_bytes.dedup();
     Ok(plan)

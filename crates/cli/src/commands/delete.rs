@@ -9,7 +9,7 @@ use icefield_protocol::ArchiveId;
 use crate::{
     args::{Format, VaultArg},
     commands::{
-        list::{no_match, patterns},
+        list::{no_match, patterns, say_unmatched},
         would::WouldRecord,
     },
     failure::{Exit, Failure},
@@ -79,6 +79,7 @@ pub(crate) async fn run(command: Delete, session: &Session) -> anyhow::Result<Ex
     if plan.is_empty() {
         return Err(no_match(&open.catalog, (open.known, &open.name), &command.pattern)?.into());
     }
+    let is_unmatched = say_unmatched(&plan.unmatched, &command.pattern, session);
     let what = format!(
         "delete {} ({}) and forget {} folders, links and empty files of the vault {}",
         count(plan.archives.len() as u64, "archive"),
@@ -110,7 +111,8 @@ pub(crate) async fn run(command: Delete, session: &Session) -> anyhow::Result<Ex
     }
     open.opened.close().await?;
     match (report.failed.is_empty(), report.deleted) {
-        (true, _) => Ok(Exit::Done),
+        (true, _) if !is_unmatched => Ok(Exit::Done),
+        (true, _) => Ok(Exit::Some),
         (false, 0) => Err(Failure::failed("nothing could be deleted").into()),
         (false, _) => Ok(Exit::Some),
     }

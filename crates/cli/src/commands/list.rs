@@ -164,6 +164,14 @@ pub(crate) fn knows_nothing(catalog: &Catalog, vault: VaultRef) -> Result<bool, 
     }
 }
 
+/// Names the patterns that match nothing while others do; returns whether there are any.
+pub(crate) fn say_unmatched(unmatched: &[usize], wanted: &[OsString], session: &Session) -> bool {
+    for pattern in unmatched.iter().filter_map(|place| wanted.get(*place)) {
+        session.progress.say(&format!("warning: nothing matches `{}`", pattern.display()));
+    }
+    !unmatched.is_empty()
+}
+
 /// Says that a pattern matched nothing, and what it may have meant.
 pub(crate) fn no_match(
     catalog: &Catalog,

@@ -190,6 +190,7 @@ async fn abort(command: Abort, session: &Session) -> anyhow::Result<Exit> {
             open.target().abort_upload(&open.name, upload).await.map_err(|error| {
                 Failure::failed(format!("the upload {upload} was not aborted")).because(error)
             })?;
+            open.catalog.upload_aborted(open.known, upload)?;
         }
         session.progress.note(format!("aborted {}", count(chosen.len() as u64, "upload")));
     }

@@ -87,7 +87,7 @@ pub async fn retrieve(
     let files = (plan.files.len() + plan.made.len()) as u64;
     context.events.event(Event::Planned { files, bytes: plan.bytes() });
 
-    let Plan { folders, made, files, skipped, refused } = plan;
+    let Plan { folders, made, files, skipped, refused, unmatched: _ } = plan;
     let mut teller = Teller { shared: &shared, on_file, report: RetrieveReport::default() };
     for (entry, why) in refused {
         teller.ended(of_entry(&entry), Status::Failed, Some(why));

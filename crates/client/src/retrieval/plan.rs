@@ -11,6 +11,7 @@ use crate::{
     catalog::{CatalogError, Entry, EntryQuery, FileTime, Kind},
     life::{MeetError, meet},
     path::CatalogPath,
+    pattern::Choice,
     place::{Attributes, Destination, Found},
     transfer::RetryPolicy,
     verify::hash_file,
@@ -32,6 +33,8 @@ pub struct Plan {
     pub skipped: Vec<Entry>,
     /// What cannot be put in its place, and why.
     pub refused: Vec<(Entry, String)>,
+    /// The patterns that match nothing, by their place among the options.
+    pub unmatched: Vec<usize>,
 }
 
 impl Plan {
@@ -42,7 +45,7 @@ impl Plan {
 
     /// Whether nothing was selected at all.
     pub fn is_empty(&self) -> bool {
-        let Self { folders, made, files, skipped, refused } = self;
+        let Self { folders, made, files, skipped, refused, unmatched: _ } = self;
         folders.is_empty()
             && made.is_empty()
             && files.is_empty()
@@ -108,7 +111,7 @@ pub async fn plan(
         MeetError::Target(error) => RetrieveError::from(error),
         MeetError::Catalog(error) => error.into(),
     })?;
-    let entries = {
+    let (entries, unmatched) = {
         let (context, options) = (context.clone(), options.clone());
         blocking(move || select(&context, &options)).await?
     };
@@ -137,7 +140,7 @@ pub async fn plan(
         })
         .await
     };
-    let mut plan = Plan::default();
+    let mut plan = Plan { unmatched, ..Plan::default() };
     let mut to_hash = Vec::new();
     for (entry, decision) in decided {
         match decision {
@@ -260,15 +263,15 @@ async fn compare(
     (entry, decision)
 }
 
-/// Selects the entries, sorted by path, each path once.
+/// Selects the entries, sorted by path, each path once; tells which patterns match none.
 fn select(
     context: &RetrieveContext,
     options: &RetrieveOptions,
-) -> Result<Vec<Entry>, RetrieveError> {
+) -> Result<(Vec<Entry>, Vec<usize>), RetrieveError> {
     let RetrieveContext { catalog, vault, .. } = context;
-    let selected = |path: &CatalogPath| {
-        options.patterns.is_empty() || options.patterns.iter().any(|pattern| pattern.matches(path))
-    };
+    let mut choice = Choice::of(&options.patterns);
+    let mut selected =
+        |path: &CatalogPath| options.patterns.is_empty() || choice.matches(path);
     let mut by_path = BTreeMap::new();
     if !options.archive_ids.is_empty() {
         for archive in &options.archive_ids {
@@ -282,6 +285,7 @@ fn select(
                 )));
             }
         }
+        return Ok((by_path.into_values().collect(), Vec::new()));
     } else if let Some(from) = &options.from {
         let chosen = from.iter().filter(|entry| selected(&entry.path));
         by_path.extend(chosen.map(|entry| (entry.path.clone(), entry.clone())));
@@ -294,9 +298,9 @@ fn select(
             }
             Ok::<(), CatalogError>(())
         })?;
-        return Ok(chosen);
+        return Ok((chosen, choice.unmatched()));
     }
-    Ok(by_path.into_values().collect())
+    Ok((by_path.into_values().collect(), choice.unmatched()))
 }
 
 /// An archive that only its ID is known of.

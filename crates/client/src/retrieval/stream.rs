@@ -37,9 +37,9 @@ pub async fn retrieve_to_writer(
     context: &RetrieveContext,
     options: &RetrieveOptions,
     plan: Plan,
-    mut writer: Box<dyn Write + Send>,
+    writer: Box<dyn Write + Send>,
 ) -> Result<RetrievedFile, RetrieveError> {
-    let Plan { folders: _, mut made, mut files, skipped, refused } = plan;
+    let Plan { folders: _, mut made, mut files, skipped, refused, unmatched: _ } = plan;
     let single = files.len() + made.len() + skipped.len() + refused.len() == 1;
     let (file, empty) = (files.pop(), made.pop());
     if let (true, Some(entry)) = (single, empty.filter(|entry| entry.link_target.is_none())) {
@@ -59,10 +59,26 @@ pub async fn retrieve_to_writer(
                 .to_owned(),
         ));
     };
-    let failed = |why: String| RetrieveError::File { path: file.path.clone(), why };
     context.events.event(Event::Planned { files: 1, bytes: file.wanted_bytes().unwrap_or(0) });
     // The claim holds as long as the run.
     let (mut item, _run) = start(context, options, &file).await?;
+    let ended = stream_out(context, options, &file, &mut item, writer).await;
+    if !matches!(&ended, Ok(answer) if answer.status == Status::Waiting) {
+        // Nothing of it can be gone on with, however it ended.
+        let (catalog, id) = (context.catalog.clone(), item.retrieval.id);
+        blocking(move || catalog.end_retrieval(id)).await?;
+    }
+    ended
+}
+
+async fn stream_out(
+    context: &RetrieveContext,
+    options: &RetrieveOptions,
+    file: &PlannedFile,
+    item: &mut Item,
+    mut writer: Box<dyn Write + Send>,
+) -> Result<RetrievedFile, RetrieveError> {
+    let failed = |why: String| RetrieveError::File { path: file.path.clone(), why };
     let mut answer = RetrievedFile {
         path: file.path.clone(),
         archive: Some(file.archive.clone()),
@@ -82,17 +98,15 @@ pub async fn retrieve_to_writer(
             }
             State::InProgress => context.target.wait(&context.vault_name, &job).await?,
             State::Lost(why) if item.restarted => return Err(failed(why)),
-            State::Lost(_) => jobs::restart(context, options.tier, &mut item).await?,
+            State::Lost(_) => jobs::restart(context, options.tier, item).await?,
             State::Succeeded(job) => {
-                let wanted = Wanted::new(&file, &job).map_err(|error| failed(chain(&error)))?;
+                let wanted = Wanted::new(file, &job).map_err(|error| failed(chain(&error)))?;
                 answer.size = Some(wanted.window.end - wanted.window.start);
                 writer = pour(context, &wanted, writer).await.map_err(|error| match error {
                     PourError::Download(error) => failed(chain(&error)),
                     PourError::Write(error) => RetrieveError::Output(error),
                 })?;
                 drop(writer);
-                let (catalog, id) = (context.catalog.clone(), item.retrieval.id);
-                blocking(move || catalog.end_retrieval(id)).await?;
                 return Ok(answer);
             }
         }

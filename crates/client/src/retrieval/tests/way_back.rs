@@ -260,3 +260,32 @@ async fn a_file_in_place_of_a_folder_and_a_folder_in_place_of_a_file_come_back_a
     assert_eq!(fs::read(scene.to().join("was-folder")).unwrap(), bytes(20));
     assert_eq!(fs::read(scene.to().join("was-file/x")).unwrap(), bytes(40));
 }
+
+#[tokio::test]
+async fn patterns_that_match_nothing_are_told() {
+    let scene = Scene::new();
+    scene.archived("a", "a", bytes(1));
+    let patterns = ["b", "a"].map(|text| Pattern::parse(text).unwrap()).to_vec();
+    let options = RetrieveOptions { patterns, ..scene.options() };
+    assert_eq!(plan(&scene.context, &options).await.unwrap().unmatched, [0]);
+}
+
+#[tokio::test]
+async fn a_stream_into_a_closed_pipe_leaves_nothing_pending() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let scene = Scene::new();
+    scene.archived("a", "a", bytes(100));
+    let planned = plan(&scene.context, &scene.options()).await.unwrap();
+    let ended =
+        retrieve_to_writer(&scene.context, &scene.options(), planned, Box::new(Closed)).await;
+    assert!(matches!(ended, Err(RetrieveError::Output(_))), "{ended:?}");
+    assert_eq!(scene.context.catalog.pending_retrievals(None).unwrap(), []);
+}
