@@ -270,8 +270,7 @@ fn select(
 ) -> Result<(Vec<Entry>, Vec<usize>), RetrieveError> {
     let RetrieveContext { catalog, vault, .. } = context;
     let mut choice = Choice::of(&options.patterns);
-    let mut selected =
-        |path: &CatalogPath| options.patterns.is_empty() || choice.matches(path);
+    let mut selected = |path: &CatalogPath| options.patterns.is_empty() || choice.matches(path);
     let mut by_path = BTreeMap::new();
     if !options.archive_ids.is_empty() {
         for archive in &options.archive_ids {

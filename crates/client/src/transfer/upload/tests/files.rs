@@ -306,7 +306,7 @@ async fn what_another_run_holds_is_left_to_it() {
         local: bench.path("theirs"),
         identity: crate::local::identity(&metadata),
     };
-    let now = icefield_protocol::Timestamp::UNIX_EPOCH;
+    let now = Timestamp::UNIX_EPOCH;
     bench.catalog.claim(&theirs, bench.vault(), &[request], now).unwrap();
     let report = bench.run_well().await;
     assert_eq!((report.uploaded, report.left_out), (1, 1));
