@@ -35,7 +35,7 @@ impl Catalog {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT archive, size, created, tree_hash, description FROM manifest
-                 WHERE vault = ? ORDER BY created, archive",
+                 WHERE vault = ? ORDER BY created, id",
             )?;
             let mut rows = select.query([vault.0])?;
             let mut manifests = Vec::new();

@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4943_4543;
 const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 const VERSION_1: &str = "
 CREATE TABLE vault (
@@ -141,6 +141,26 @@ const VERSION_2: &str = "ALTER TABLE vault ADD COLUMN created INTEGER;";
 const VERSION_3: &str = "
 ALTER TABLE manifest ADD COLUMN tree_hash BLOB;
 ALTER TABLE manifest ADD COLUMN description TEXT;
+";
+
+/// Gives manifests numbers in the order in which they were heard of: an inventory lists archives in the order of their
+/// creation, but its dates have whole seconds only.
+const VERSION_4: &str = "
+CREATE TABLE numbered_manifest (
+    id INTEGER PRIMARY KEY,
+    vault INTEGER NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
+    archive TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    applied INTEGER NOT NULL,
+    tree_hash BLOB,
+    description TEXT,
+    UNIQUE (vault, archive)
+) STRICT;
+INSERT INTO numbered_manifest (vault, archive, size, created, applied, tree_hash, description)
+    SELECT vault, archive, size, created, applied, tree_hash, description FROM manifest ORDER BY created;
+DROP TABLE manifest;
+ALTER TABLE numbered_manifest RENAME TO manifest;
 ";
 
 /// The folder beside the catalog where runs keep their lock files.

@@ -227,7 +227,7 @@ fn pending_manifests(
     vault: VaultRef,
 ) -> Result<Vec<(ArchiveId, u64)>, CatalogError> {
     let mut select = connection.prepare(
-        "SELECT archive, size FROM manifest WHERE vault = ? AND applied = 0 ORDER BY created, archive",
+        "SELECT archive, size FROM manifest WHERE vault = ? AND applied = 0 ORDER BY created, id",
     )?;
     let mut rows = select.query([vault.0])?;
     let mut pending = Vec::new();

@@ -234,3 +234,23 @@ async fn a_vault_that_was_never_written_to_is_an_empty_inventory() {
     assert_eq!((report.archives, report.gone), (0, 1));
     assert!(all(&catalog, vault).is_empty());
 }
+
+/// Manifests of one second were taken in by their archive IDs, so the older of two states could win.
+#[tokio::test]
+async fn of_manifests_of_one_second_the_later_in_the_inventory_is_the_newer() {
+    let (_dir, catalog, vault) = catalog();
+    let described = encode_manifest(RunId::from_bytes([1; 16]));
+    let told = |mode| {
+        let mut told = Vec::new();
+        manifest::write(&mut told, [Entry { mode: Some(mode), ..folder("d") }].iter()).unwrap();
+        told
+    };
+    let target = Fake {
+        inventory: Mutex::new(inventory(&[("Z", described.as_str()), ("A", described.as_str())])),
+        archives: BTreeMap::from([(id("Z"), told(0o700)), (id("A"), told(0o755))]),
+        ..Fake::default()
+    };
+    run(&target, &catalog, false).await.unwrap();
+    let newest = catalog.newest(vault, &folder("d").path).unwrap().unwrap();
+    assert_eq!(newest.mode, Some(0o755));
+}
