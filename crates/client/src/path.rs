@@ -5,6 +5,11 @@
 
 use std::{borrow::Cow, fmt};
 
+use icefield_protocol::shortened;
+
+/// Longest path, sixteen times what systems take: what a damaged or hostile file has beyond that is not kept.
+const MAX_PATH_BYTES: usize = 64 << 10;
+
 /// A relative path of at least one segment; no segment is empty, `.` or `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CatalogPath(Vec<u8>);
@@ -21,6 +26,12 @@ pub enum InvalidPath {
     /// It would leave the folder it is put under.
     #[error("{0:?} has a segment that would leave its folder (`..`, `.` or an empty one)")]
     Leaves(String),
+    /// It is longer than any path can be.
+    #[error("the path has {length} bytes, more than {MAX_PATH_BYTES} cannot be a path")]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
     /// It holds a NUL byte.
     #[error("{0:?} holds a NUL byte")]
     Nul(String),
@@ -35,7 +46,10 @@ impl CatalogPath {
     /// elsewhere is an ordinary byte of a name, but `..\` and `\..` are refused like `../`.
     pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidPath> {
         let bytes = bytes.into();
-        let shown = || String::from_utf8_lossy(&bytes).into_owned();
+        let shown = || shortened(&String::from_utf8_lossy(&bytes));
+        if bytes.len() > MAX_PATH_BYTES {
+            return Err(InvalidPath::TooLong { length: bytes.len() });
+        }
         match bytes.as_slice() {
             [] => return Err(InvalidPath::Empty),
             [b'/' | b'\\', ..] => return Err(InvalidPath::Absolute(shown())),
@@ -131,6 +145,16 @@ mod tests {
         }
         assert_eq!(CatalogPath::parse(""), Err(InvalidPath::Empty));
         assert!(matches!(CatalogPath::parse("a\0b"), Err(InvalidPath::Nul(_))));
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_and_not_repeated() {
+        let long = vec![b'a'; super::MAX_PATH_BYTES + 1];
+        assert_eq!(CatalogPath::parse(&long[1..]).map(drop), Ok(()));
+        let error = CatalogPath::parse(long).unwrap_err();
+        assert_eq!(error, InvalidPath::TooLong { length: super::MAX_PATH_BYTES + 1 });
+        let error = CatalogPath::parse([&b"../"[..], &[b'a'; 60_000]].concat()).unwrap_err();
+        assert!(error.to_string().len() < 300, "{error}");
     }
 
     #[test]

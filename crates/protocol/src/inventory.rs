@@ -73,5 +73,17 @@ pub enum InventoryError<E> {
     },
 }
 
+/// Returns the text, or the beginning and the end of one that is too long to be read.
+pub fn shortened(text: &str) -> String {
+    const BEGINNING: usize = 100;
+    const END: usize = 40;
+    let length = text.chars().count();
+    if length <= BEGINNING + END + 1 {
+        return text.to_owned();
+    }
+    let beginning = text.chars().take(BEGINNING);
+    beginning.chain(['…']).chain(text.chars().skip(length - END)).collect()
+}
+
 #[cfg(test)]
 mod tests;

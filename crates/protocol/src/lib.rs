@@ -31,7 +31,7 @@ pub use icefield_treehash::{LinearHash, ParseHashError, TreeHash};
 pub use id::{ArchiveId, InvalidId, InvalidUploadToken, JobId, UploadId, UploadToken};
 pub use inventory::{
     CsvInventoryWriter, InventoryError, InventoryHead, InventoryItem, JsonInventoryWriter,
-    read_csv, read_json,
+    read_csv, read_json, shortened,
 };
 pub use job::{
     InventoryFormat, InventoryParameters, JobAction, JobDescription, JobRequest, JobStatus, Tier,

@@ -208,9 +208,9 @@ fn csv_error<E>(error: csv::Error, line: u64) -> ReadError<E> {
 }
 
 /// Ends a row that never ends, such as one with a quote that is not closed.
-struct Metered<R> {
-    reader: R,
-    since_row: Rc<Cell<usize>>,
+pub(super) struct Metered<R> {
+    pub(super) reader: R,
+    pub(super) since_row: Rc<Cell<usize>>,
 }
 
 impl<R: Read> Read for Metered<R> {

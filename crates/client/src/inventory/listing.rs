@@ -1,14 +1,19 @@
 //! The shape of a listed archive in JSON, written and read.
 
-use std::{fmt, io::Read};
+use std::{
+    cell::Cell,
+    fmt,
+    io::{ErrorKind, Read},
+    rc::Rc,
+};
 
-use icefield_protocol::{ArchiveId, Timestamp, TreeHash};
+use icefield_protocol::{ArchiveId, Timestamp, TreeHash, shortened};
 use serde::{
     Deserialize, Deserializer as _, Serialize,
     de::{SeqAccess, Visitor},
 };
 
-use super::{FileItem, ReadError, Refusal};
+use super::{FileItem, ReadError, Refusal, files::Metered};
 use crate::{
     catalog::{Entry, FileTime, Kind},
     description::{join_bytes, octal, parse_octal, split_bytes},
@@ -99,8 +104,11 @@ type Receiver<'a, E> = &'a mut dyn FnMut(FileItem) -> Result<(), E>;
 
 /// Reads JSON lines.
 pub(super) fn read_lines<E>(reader: impl Read, each: Receiver<'_, E>) -> Result<(), ReadError<E>> {
+    let since_row = Rc::new(Cell::new(0));
+    let reader = Metered { reader, since_row: Rc::clone(&since_row) };
     let values = serde_json::Deserializer::from_reader(reader).into_iter::<Listed>();
     for (number, listed) in (1..).zip(values) {
+        since_row.set(0);
         let item = listed.map_err(|error| broken(error, number))?.into_item(number);
         each(item).map_err(ReadError::Receiver)?;
     }
@@ -109,7 +117,9 @@ pub(super) fn read_lines<E>(reader: impl Read, each: Receiver<'_, E>) -> Result<
 
 /// Reads one JSON array.
 pub(super) fn read_array<E>(reader: impl Read, each: Receiver<'_, E>) -> Result<(), ReadError<E>> {
-    let mut array = Array { each, items: 0, refusal: None };
+    let since_row = Rc::new(Cell::new(0));
+    let reader = Metered { reader, since_row: Rc::clone(&since_row) };
+    let mut array = Array { each, items: 0, refusal: None, since_row };
     let mut document = serde_json::Deserializer::from_reader(reader);
     let read = document.deserialize_seq(&mut array).and_then(|()| document.end());
     match (read, array.refusal) {
@@ -120,10 +130,11 @@ pub(super) fn read_array<E>(reader: impl Read, each: Receiver<'_, E>) -> Result<
 }
 
 fn broken<E>(error: serde_json::Error, number: u64) -> ReadError<E> {
-    if error.is_io() {
+    if error.is_io() && error.io_error_kind() != Some(ErrorKind::InvalidData) {
         ReadError::Read(error.into())
     } else {
-        ReadError::Malformed { place: format!("item {number}"), problem: error.to_string() }
+        let problem = shortened(&error.to_string());
+        ReadError::Malformed { place: format!("item {number}"), problem }
     }
 }
 
@@ -131,6 +142,7 @@ struct Array<'a, E> {
     each: Receiver<'a, E>,
     items: u64,
     refusal: Option<E>,
+    since_row: Rc<Cell<usize>>,
 }
 
 impl<'de, E> Visitor<'de> for &mut Array<'_, E> {
@@ -147,6 +159,7 @@ impl<'de, E> Visitor<'de> for &mut Array<'_, E> {
                 return Err(serde::de::Error::custom("the receiver refused"));
             }
             self.items += 1;
+            self.since_row.set(0);
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ fn after_share(path: &[u8]) -> Option<&[u8]> {
 
 /// Names the path as the file has it.
 fn name(error: InvalidPath, native: &[u8]) -> InvalidPath {
-    let shown = || String::from_utf8_lossy(native).into_owned();
+    let shown = || icefield_protocol::shortened(&String::from_utf8_lossy(native));
     match error {
         InvalidPath::Absolute(_) => InvalidPath::Absolute(shown()),
         InvalidPath::Leaves(_) => InvalidPath::Leaves(shown()),

@@ -3,17 +3,22 @@
 //! Members are written in the order of the service. Any order is read, as well as white space, unknown members, a
 //! null or absent description, and dates with a fraction.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
+use std::rc::Rc;
 
 use icefield_treehash::TreeHash;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{InventoryError, InventoryHead, InventoryItem};
+use super::{InventoryError, InventoryHead, InventoryItem, shortened};
 use crate::id::ArchiveId;
 use crate::name::VaultArn;
 use crate::timestamp::Timestamp;
+
+/// Most bytes of one item, and of the head: hundreds of times what they need. More would be held in memory.
+const MAX_ITEM_BYTES: usize = 1 << 20;
 
 /// Writes an inventory as JSON. Without [`finish`](Self::finish) the document is cut off, and readers say so.
 #[derive(Debug)]
@@ -114,22 +119,44 @@ pub fn read_json<E>(
     reader: impl Read,
     receiver: &mut dyn FnMut(InventoryItem) -> Result<(), E>,
 ) -> Result<InventoryHead, InventoryError<E>> {
-    let mut reading =
-        Reading { receiver, head: InventoryHead::default(), in_list: false, refusal: None };
+    let since_item = Rc::new(Cell::new(0));
+    let reader = Metered { reader, since_item: Rc::clone(&since_item) };
+    let head = InventoryHead::default();
+    let mut reading = Reading { receiver, head, in_list: false, refusal: None, since_item };
     let mut document = serde_json::Deserializer::from_reader(BufReader::new(reader));
     let read = document.deserialize_map(HeadVisitor(&mut reading)).and_then(|()| document.end());
     let Reading { head, in_list, refusal, .. } = reading;
     match (read, refusal) {
         (Ok(()), _) => Ok(head),
         (Err(_), Some(source)) => Err(InventoryError::Receiver { item: head.items + 1, source }),
-        (Err(error), None) if error.is_io() => {
+        (Err(error), None)
+            if error.is_io() && error.io_error_kind() != Some(io::ErrorKind::InvalidData) =>
+        {
             Err(InventoryError::Read { items: head.items, source: error.into() })
         }
         (Err(error), None) => {
             let place =
                 if in_list { format!("item {}", head.items + 1) } else { "its head".to_owned() };
-            Err(InventoryError::Malformed { place, problem: error.to_string() })
+            Err(InventoryError::Malformed { place, problem: shortened(&error.to_string()) })
         }
+    }
+}
+
+/// Ends an item that never ends.
+struct Metered<R> {
+    reader: R,
+    since_item: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.since_item.set(self.since_item.get() + read);
+        if self.since_item.get() > MAX_ITEM_BYTES {
+            let problem = format!("it is longer than {MAX_ITEM_BYTES} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        Ok(read)
     }
 }
 
@@ -138,6 +165,7 @@ struct Reading<'r, E> {
     head: InventoryHead,
     in_list: bool,
     refusal: Option<E>,
+    since_item: Rc<Cell<usize>>,
 }
 
 struct HeadVisitor<'a, 'r, E>(&'a mut Reading<'r, E>);
@@ -187,7 +215,7 @@ impl<'de, E> Visitor<'de> for List<'_, '_, E> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Reading { receiver, head, in_list, refusal } = self.0;
+        let Reading { receiver, head, in_list, refusal, since_item } = self.0;
         *in_list = true;
         while let Some(item) = items.next_element::<ReadItem>()? {
             if let Err(source) = receiver(item.into()) {
@@ -195,6 +223,7 @@ impl<'de, E> Visitor<'de> for List<'_, '_, E> {
                 return Err(A::Error::custom("the receiver refused an item"));
             }
             head.items += 1;
+            since_item.set(0);
         }
         *in_list = false;
         Ok(())

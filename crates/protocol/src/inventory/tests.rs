@@ -221,3 +221,38 @@ proptest! {
         prop_assert_eq!(from_csv(&to_csv(&items).replace('\n', "\r\n")).unwrap().1, items);
     }
 }
+
+/// A string of 250 MB was read whole, took more than a gigabyte, and stood in the error.
+#[test]
+fn a_json_item_that_never_ends_is_refused_before_it_fills_the_memory() {
+    for beginning in [r#"{"ArchiveList":[{"ArchiveId":""#, r#"{"Else":""#] {
+        let endless = beginning.as_bytes().chain(io::repeat(b'a').take(64 << 20));
+        let mut taken = 0;
+        let counted = Counted { reader: endless, taken: &mut taken };
+        let error = read_json(counted, &mut |_| Ok::<(), Infallible>(())).unwrap_err();
+        assert!(matches!(&error, InventoryError::Malformed { .. }), "{error:?}");
+        assert!(error.to_string().len() < 300, "{error}");
+        assert!(taken < 2 << 20, "{taken}");
+    }
+}
+
+#[test]
+fn a_long_wrong_value_is_not_repeated_whole() {
+    let text = format!(r#"{{"ArchiveList":["{}"]}}"#, "x".repeat(100_000));
+    let error = read_json(text.as_bytes(), &mut |_| Ok::<(), Infallible>(())).unwrap_err();
+    assert!(error.to_string().len() < 300, "{error}");
+    assert!(error.to_string().contains("at line 1"), "{error}");
+}
+
+struct Counted<'a, R> {
+    reader: R,
+    taken: &'a mut usize,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        *self.taken += read;
+        Ok(read)
+    }
+}

@@ -1,6 +1,10 @@
 //! Reading, importing and exporting whole files.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    io::{Read as _, repeat},
+    time::Duration,
+};
 
 use icefield_protocol::{Timestamp, VaultArn};
 
@@ -297,4 +301,15 @@ fn an_import_names_archives_and_fills_in_what_was_unknown() {
         (0, 2),
         "another tree hash is another archive"
     );
+}
+
+/// Nothing bounded the items of the listings: one string that did not end was held in memory whole.
+#[test]
+fn an_item_of_a_listing_that_never_ends_is_refused() {
+    for beginning in [r#"[{"path":""#, r#"[{"path":{"a":""#] {
+        let endless = beginning.as_bytes().chain(repeat(b'a').take(64 << 20));
+        let error = read(endless, &mut |_| Ok::<(), Infallible>(())).unwrap_err();
+        assert!(matches!(&error, ReadError::Malformed { .. }), "{error:?}");
+        assert!(error.to_string().len() < 300, "{error}");
+    }
 }
