@@ -306,7 +306,8 @@ fn extras(base: &Destination, mut paths: Vec<CatalogPath>, known: &Known) -> Vec
         let found = base.look(&path).unwrap_or(Found::Nothing);
         let is_known = known.paths.contains(&path) || known.folders.contains(&path);
         match found {
-            Found::Nothing => {}
+            // Pipes, sockets and devices are never archived, so they are not missed either.
+            Found::Nothing | Found::Other => {}
             _ if !is_known => extras.push(path),
             Found::Folder(_) => {
                 let names = base.names(&path).unwrap_or_default();
