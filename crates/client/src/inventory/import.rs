@@ -36,7 +36,7 @@ pub struct ImportReport {
 ///
 /// # Errors
 ///
-/// As [`read`]. Rows that cannot be used are in the report.
+/// As [`read`](super::read). Rows that cannot be used are in the report.
 pub fn import(
     catalog: &Catalog,
     vault: VaultRef,
