@@ -1,0 +1,1 @@
+//! Black-box suite for any Glacier endpoint.
