@@ -4,6 +4,7 @@
 //! a `parse` that checks it, so a value that exists is valid everywhere.
 //!
 //! * What things are called: [`name`], [`id`], [`description`].
+//! * What can be asked for: [`operation`].
 //! * How much and where: [`limits`], [`part_size`], [`range`], [`timestamp`].
 //! * What is answered: [`error`], [`page`], [`vault`], [`upload`], [`job`].
 //! * The list of a vault's archives as a document: [`inventory`].
@@ -16,6 +17,7 @@ pub mod inventory;
 pub mod job;
 pub mod limits;
 pub mod name;
+pub mod operation;
 pub mod page;
 pub mod part_size;
 pub mod range;
@@ -41,6 +43,7 @@ pub use name::{
     AccountId, InvalidAccountId, InvalidRegion, InvalidVaultArn, InvalidVaultName, Region,
     VaultArn, VaultName,
 };
+pub use operation::{Operation, UnknownOperation};
 pub use page::Page;
 pub use part_size::{InvalidPartSize, PartSize};
 pub use range::{ByteRange, InvalidRange};
