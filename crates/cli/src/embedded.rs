@@ -9,11 +9,14 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use icefield_client::target::{Archived, Body, Output, Target, TargetError};
-use icefield_engine::{Engine, EngineError, JobListFilter, NewArchive, RequestedRange, Settings};
+use icefield_engine::{
+    Access, Caller, Engine, EngineError, JobListFilter, NewArchive, RequestedRange, Resource,
+    Settings,
+};
 use icefield_protocol::{
     AccountId, ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest,
-    Page, PartDescription, PartSize, UploadDescription, UploadId, UploadToken, VaultDescription,
-    VaultName,
+    Operation, Page, PartDescription, PartSize, UploadDescription, UploadId, UploadToken,
+    VaultDescription, VaultName,
 };
 use icefield_store::{Identity, Store, StoreError};
 use icefield_treehash::TreeHash;
@@ -31,7 +34,12 @@ impl Embedded {
     /// Puts the engine on the opened store in `path`.
     pub(crate) async fn open(store: Store, path: PathBuf) -> anyhow::Result<Self> {
         let identity = identity(store.identity());
-        let engine = Engine::open(store, Settings::embedded()).await?;
+        let mut settings = Settings::embedded();
+        // What policies name must be what they named when the store was served.
+        if let Some(region) = &store.identity().region {
+            settings.region = region.clone();
+        }
+        let engine = Engine::open(store, settings).await?;
         let account = engine.account().clone();
         Ok(Self { engine, account, identity, path })
     }
@@ -39,6 +47,26 @@ impl Embedded {
     /// The store's folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Asks as the account's root, which the policies of its vaults bind, too.
+    async fn access(
+        &self,
+        operation: Operation,
+        vault: &VaultName,
+        archive: Option<&ArchiveId>,
+    ) -> Result<Access, TargetError> {
+        let resource = Resource { account: &self.account, vault: Some(vault), archive };
+        self.authorize(operation, resource).await
+    }
+
+    async fn authorize(
+        &self,
+        operation: Operation,
+        resource: Resource<'_>,
+    ) -> Result<Access, TargetError> {
+        let caller = Caller::root(self.account.clone());
+        self.engine.authorize(&caller, operation, resource).await.map_err(refused)
     }
 
     /// Leaves the store clean and gives it free.
@@ -95,22 +123,27 @@ impl Target for Embedded {
     }
 
     async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError> {
-        self.engine.create_vault(&self.account, vault).await.map(drop).map_err(refused)
+        let access = self.access(Operation::CreateVault, vault, None).await?;
+        self.engine.create_vault(&access).await.map(drop).map_err(refused)
     }
 
     async fn describe_vault(&self, vault: &VaultName) -> Result<VaultDescription, TargetError> {
-        self.engine.describe_vault(&self.account, vault).await.map_err(refused)
+        let access = self.access(Operation::DescribeVault, vault, None).await?;
+        self.engine.describe_vault(&access).await.map_err(refused)
     }
 
     async fn list_vaults(
         &self,
         marker: Option<&str>,
     ) -> Result<Page<VaultDescription>, TargetError> {
-        self.engine.list_vaults(&self.account, marker, None).await.map_err(refused)
+        let resource = Resource::account(&self.account);
+        let access = self.authorize(Operation::ListVaults, resource).await?;
+        self.engine.list_vaults(&access, marker, None).await.map_err(refused)
     }
 
     async fn delete_vault(&self, vault: &VaultName) -> Result<(), TargetError> {
-        self.engine.delete_vault(&self.account, vault).await.map_err(refused)
+        let access = self.access(Operation::DeleteVault, vault, None).await?;
+        self.engine.delete_vault(&access).await.map_err(refused)
     }
 
     async fn upload_archive(
@@ -120,14 +153,14 @@ impl Target for Embedded {
         token: UploadToken,
         mut body: Body,
     ) -> Result<Archived, TargetError> {
+        let access = self.access(Operation::UploadArchive, vault, None).await?;
         let new = NewArchive {
             description: description.cloned(),
             token: Some(token),
             size: body.size,
             linear: false,
         };
-        let mut receiving =
-            self.engine.receive_archive(&self.account, vault, new).await.map_err(refused)?;
+        let mut receiving = self.engine.receive_archive(&access, new).await.map_err(refused)?;
         while let Some(chunk) = body.chunks.next().await {
             receiving.write(chunk.map_err(TargetError::Source)?).await.map_err(refused)?;
         }
@@ -140,7 +173,8 @@ impl Target for Embedded {
         vault: &VaultName,
         archive: &ArchiveId,
     ) -> Result<(), TargetError> {
-        self.engine.delete_archive(&self.account, vault, archive).await.map_err(refused)
+        let access = self.access(Operation::DeleteArchive, vault, Some(archive)).await?;
+        self.engine.delete_archive(&access, archive).await.map_err(refused)
     }
 
     async fn initiate_upload(
@@ -150,9 +184,10 @@ impl Target for Embedded {
         description: Option<&Description>,
         token: UploadToken,
     ) -> Result<UploadId, TargetError> {
+        let access = self.access(Operation::InitiateMultipartUpload, vault, None).await?;
         let description = description.cloned();
         self.engine
-            .initiate_upload(&self.account, vault, part_size, description, Some(token))
+            .initiate_upload(&access, part_size, description, Some(token))
             .await
             .map_err(refused)
     }
@@ -164,11 +199,9 @@ impl Target for Embedded {
         range: ByteRange,
         mut body: Body,
     ) -> Result<TreeHash, TargetError> {
-        let mut receiving = self
-            .engine
-            .receive_part(&self.account, vault, upload, range, false)
-            .await
-            .map_err(refused)?;
+        let access = self.access(Operation::UploadMultipartPart, vault, None).await?;
+        let mut receiving =
+            self.engine.receive_part(&access, upload, range, false).await.map_err(refused)?;
         while let Some(chunk) = body.chunks.next().await {
             receiving.write(chunk.map_err(TargetError::Source)?).await.map_err(refused)?;
         }
@@ -181,11 +214,9 @@ impl Target for Embedded {
         upload: &UploadId,
         marker: Option<&str>,
     ) -> Result<Page<PartDescription>, TargetError> {
-        let (_, page) = self
-            .engine
-            .list_parts(&self.account, vault, upload, marker, None)
-            .await
-            .map_err(refused)?;
+        let access = self.access(Operation::ListParts, vault, None).await?;
+        let (_, page) =
+            self.engine.list_parts(&access, upload, marker, None).await.map_err(refused)?;
         Ok(page)
     }
 
@@ -196,14 +227,13 @@ impl Target for Embedded {
         size: u64,
         tree_hash: TreeHash,
     ) -> Result<ArchiveId, TargetError> {
-        self.engine
-            .complete_upload(&self.account, vault, upload, size, tree_hash)
-            .await
-            .map_err(refused)
+        let access = self.access(Operation::CompleteMultipartUpload, vault, None).await?;
+        self.engine.complete_upload(&access, upload, size, tree_hash).await.map_err(refused)
     }
 
     async fn abort_upload(&self, vault: &VaultName, upload: &UploadId) -> Result<(), TargetError> {
-        self.engine.abort_upload(&self.account, vault, upload).await.map_err(refused)
+        let access = self.access(Operation::AbortMultipartUpload, vault, None).await?;
+        self.engine.abort_upload(&access, upload).await.map_err(refused)
     }
 
     async fn list_uploads(
@@ -211,7 +241,8 @@ impl Target for Embedded {
         vault: &VaultName,
         marker: Option<&str>,
     ) -> Result<Page<UploadDescription>, TargetError> {
-        self.engine.list_uploads(&self.account, vault, marker, None).await.map_err(refused)
+        let access = self.access(Operation::ListMultipartUploads, vault, None).await?;
+        self.engine.list_uploads(&access, marker, None).await.map_err(refused)
     }
 
     async fn initiate_job(
@@ -219,7 +250,8 @@ impl Target for Embedded {
         vault: &VaultName,
         request: &JobRequest,
     ) -> Result<JobId, TargetError> {
-        self.engine.initiate_job(&self.account, vault, request).await.map_err(refused)
+        let access = self.access(Operation::InitiateJob, vault, request.archive()).await?;
+        self.engine.initiate_job(&access, request).await.map_err(refused)
     }
 
     async fn describe_job(
@@ -227,9 +259,10 @@ impl Target for Embedded {
         vault: &VaultName,
         job: &JobId,
     ) -> Result<JobDescription, TargetError> {
+        let access = self.access(Operation::DescribeJob, vault, None).await?;
         // Nobody else runs this store's jobs, so whoever asks for one runs those that are due.
         self.engine.run_due_jobs().await.map_err(refused)?;
-        self.engine.describe_job(&self.account, vault, job).await.map_err(refused)
+        self.engine.describe_job(&access, job).await.map_err(refused)
     }
 
     async fn list_jobs(
@@ -237,9 +270,10 @@ impl Target for Embedded {
         vault: &VaultName,
         marker: Option<&str>,
     ) -> Result<Page<JobDescription>, TargetError> {
+        let access = self.access(Operation::ListJobs, vault, None).await?;
         self.engine.run_due_jobs().await.map_err(refused)?;
         let filter = JobListFilter::default();
-        self.engine.list_jobs(&self.account, vault, filter, marker, None).await.map_err(refused)
+        self.engine.list_jobs(&access, filter, marker, None).await.map_err(refused)
     }
 
     async fn job_output(
@@ -248,9 +282,9 @@ impl Target for Embedded {
         job: &JobId,
         range: Option<ByteRange>,
     ) -> Result<Output, TargetError> {
+        let access = self.access(Operation::GetJobOutput, vault, None).await?;
         let range = range.map(|range| RequestedRange::FromTo(range.first, range.last));
-        let output =
-            self.engine.job_output(&self.account, vault, job, range).await.map_err(refused)?;
+        let output = self.engine.job_output(&access, job, range).await.map_err(refused)?;
         let chunks = stream::unfold(output.reader, |mut reader| async move {
             let chunk = reader.next().await?;
             Some((chunk.map_err(refused), reader))

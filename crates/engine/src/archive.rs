@@ -8,7 +8,7 @@
 //! ```
 
 use bytes::Bytes;
-use icefield_protocol::{AccountId, ArchiveId, Description, UploadToken, VaultName, limits};
+use icefield_protocol::{ArchiveId, Description, Operation, UploadToken, limits};
 use icefield_store::{
     ArchiveEntry, Content, Entry, Outcome, StoreError,
     entry::ArchiveNumber,
@@ -17,6 +17,7 @@ use icefield_store::{
 use icefield_treehash::{Hashed, LinearHash, TreeHash};
 
 use crate::{
+    access::Access,
     body::{Declared, Drain, Hashing, StagedFile, check, joined},
     engine::Engine,
     error::EngineError,
@@ -119,11 +120,10 @@ impl Engine {
     /// was deleted since (also from the commit): success would tell of bytes that are not there.
     pub async fn receive_archive(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         new: NewArchive,
     ) -> Result<Receiving, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::UploadArchive).await?;
         let sizes = limits::MIN_ARCHIVE_SIZE_BYTES..=limits::MAX_SINGLE_UPLOAD_BYTES;
         if !sizes.contains(&new.size) {
             return Err(EngineError::InvalidContentLength(new.size));
@@ -154,13 +154,8 @@ impl Engine {
     ///
     /// `VaultNotFound`; `ArchiveNotFound` for what was never an archive ID here; `ForeignArchive` for an archive of
     /// another vault.
-    pub async fn delete_archive(
-        &self,
-        account: &AccountId,
-        vault: &VaultName,
-        id: &ArchiveId,
-    ) -> Result<(), EngineError> {
-        let vault = self.vault(account, vault).await?;
+    pub async fn delete_archive(&self, access: &Access, id: &ArchiveId) -> Result<(), EngineError> {
+        let vault = self.vault(access, Operation::DeleteArchive).await?;
         let Some(row) = self.archive(&vault, id).await? else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use crate::{error::EngineError, id::Sealer, settings::Settings, upload::UploadLo
 
 /// The vaults of a store under Glacier's rules. Clones are the same engine.
 ///
-/// Every call takes the account first. What a call has answered with success is durable.
+/// Every operation takes an [`Access`](crate::Access) first. What a call has answered with success is durable.
 ///
 /// # Cancel safety
 ///
@@ -94,14 +94,5 @@ impl Engine {
 
     pub(crate) fn arn_of(&self, row: &VaultRow) -> VaultArn {
         self.arn(&row.account, &row.name)
-    }
-
-    pub(crate) async fn vault(
-        &self,
-        account: &AccountId,
-        vault: &VaultName,
-    ) -> Result<VaultRow, EngineError> {
-        let row = self.inner.store.ledger().vault(account, vault).await?;
-        row.ok_or_else(|| EngineError::VaultNotFound(self.arn(account, vault)))
     }
 }

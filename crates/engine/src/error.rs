@@ -5,7 +5,7 @@
 //! [`EngineError::code`] is the other half of the answer. Sources are for the log only.
 
 use icefield_protocol::{
-    ArchiveId, ByteRange, ErrorCode, JobId, Timestamp, UploadId, UploadToken, VaultArn,
+    ArchiveId, ByteRange, ErrorCode, JobId, Operation, Timestamp, UploadId, UploadToken, VaultArn,
 };
 use icefield_store::StoreError;
 use icefield_treehash::TreeHash;
@@ -13,6 +13,16 @@ use icefield_treehash::TreeHash;
 /// Errors of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// No policy allows it, or one denies it.
+    #[error("User: {principal} is not authorized to perform: {} on resource: {resource}", operation.action())]
+    AccessDenied {
+        /// ARN of who asked.
+        principal: String,
+        /// What was asked for.
+        operation: Operation,
+        /// ARN of the vault, or `*`.
+        resource: String,
+    },
     /// There is no such vault.
     #[error("Vault not found for ARN: {0}")]
     VaultNotFound(VaultArn),
@@ -131,6 +141,7 @@ impl EngineError {
             | Self::UploadNotFound(_)
             | Self::JobNotFound(_)
             | Self::NoInventory(_) => ErrorCode::ResourceNotFound,
+            Self::AccessDenied { .. } => ErrorCode::AccessDenied,
             Self::VaultLimit(_) => ErrorCode::LimitExceeded,
             Self::VaultNotEmpty(_)
             | Self::ForeignArchive(_)

@@ -5,6 +5,7 @@
 //! [`OutputReader`], each MiB verified before it is handed out. Nothing works in the background: whoever owns the engine
 //! calls [`Engine::run_due_jobs`] when [`Engine::next_due`] says so, and [`Engine::housekeeping`] now and then.
 
+mod access;
 mod archive;
 mod body;
 mod engine;
@@ -18,6 +19,7 @@ mod settings;
 mod upload;
 mod vault;
 
+pub use access::{Access, Caller, Resource};
 pub use archive::{HashedArchive, NewArchive, Receiving, StoredArchive};
 pub use engine::Engine;
 pub use error::EngineError;

@@ -5,9 +5,7 @@
 //! (reading or writing) after each multiple of the interval since the vault's creation: nothing can have happened to
 //! the vault in between, so it shows what it would have shown at that moment, and nobody has to visit idle vaults.
 
-use icefield_protocol::{
-    AccountId, Page, Timestamp, VaultArn, VaultDescription, VaultName, limits,
-};
+use icefield_protocol::{Operation, Page, Timestamp, VaultArn, VaultDescription, limits};
 use icefield_store::{
     Entry, Outcome,
     entry::VaultNumber,
@@ -15,6 +13,7 @@ use icefield_store::{
 };
 
 use crate::{
+    access::Access,
     engine::Engine,
     error::EngineError,
     page::{page_limit, page_of, read_marker},
@@ -26,11 +25,9 @@ impl Engine {
     /// # Errors
     ///
     /// `VaultLimit` when the account has all the vaults it may have.
-    pub async fn create_vault(
-        &self,
-        account: &AccountId,
-        vault: &VaultName,
-    ) -> Result<(), EngineError> {
+    pub async fn create_vault(&self, access: &Access) -> Result<(), EngineError> {
+        access.is_for(Operation::CreateVault)?;
+        let (account, vault) = (access.account(), access.vault_name()?);
         let _one_at_a_time = self.inner.creating.lock().await;
         let ledger = self.store().ledger();
         if ledger.vault(account, vault).await?.is_some() {
@@ -58,12 +55,8 @@ impl Engine {
     /// # Errors
     ///
     /// `VaultNotFound`.
-    pub async fn describe_vault(
-        &self,
-        account: &AccountId,
-        vault: &VaultName,
-    ) -> Result<VaultDescription, EngineError> {
-        let row = self.vault(account, vault).await?;
+    pub async fn describe_vault(&self, access: &Access) -> Result<VaultDescription, EngineError> {
+        let row = self.vault(access, Operation::DescribeVault).await?;
         let row = self.with_inventory(row).await?;
         Ok(self.vault_description(&row))
     }
@@ -75,10 +68,12 @@ impl Engine {
     /// `InvalidLimit` of zero; `InvalidMarker` when it is not the ARN of a vault of this account and region.
     pub async fn list_vaults(
         &self,
-        account: &AccountId,
+        access: &Access,
         marker: Option<&str>,
         limit: Option<u64>,
     ) -> Result<Page<VaultDescription>, EngineError> {
+        access.is_for(Operation::ListVaults)?;
+        let account = access.account();
         let limit = page_limit(limit, limits::LIST_VAULTS_LIMIT)?;
         let from = read_marker(marker, |text| {
             let arn: VaultArn = text.parse().ok()?;
@@ -103,18 +98,15 @@ impl Engine {
     /// # Errors
     ///
     /// `VaultNotEmpty` unless the last inventory lists no archive and nothing was written since.
-    pub async fn delete_vault(
-        &self,
-        account: &AccountId,
-        vault: &VaultName,
-    ) -> Result<(), EngineError> {
-        let Some(row) = self.store().ledger().vault(account, vault).await? else {
-            return Ok(());
+    pub async fn delete_vault(&self, access: &Access) -> Result<(), EngineError> {
+        let row = match self.vault(access, Operation::DeleteVault).await {
+            Err(EngineError::VaultNotFound(_)) => return Ok(()),
+            found => found?,
         };
         let row = self.with_inventory(row).await?;
         let (archives, writes) =
             row.inventory.map_or((0, 0), |inventory| (inventory.archives, inventory.writes));
-        let not_empty = || EngineError::VaultNotEmpty(self.arn(account, vault));
+        let not_empty = || EngineError::VaultNotEmpty(self.arn_of(&row));
         if archives > 0 || writes != row.writes {
             return Err(not_empty());
         }

@@ -185,6 +185,17 @@ pub enum JobRequest {
     },
 }
 
+impl JobRequest {
+    /// Returns the archive of a retrieval.
+    #[must_use]
+    pub const fn archive(&self) -> Option<&ArchiveId> {
+        match self {
+            Self::Archive { archive, .. } => Some(archive),
+            Self::Inventory { .. } => None,
+        }
+    }
+}
+
 /// A job as described ("Describe Job (GET JobID)").
 ///
 /// What does not apply to a job is `null` on the wire, never absent: old clients index every member.

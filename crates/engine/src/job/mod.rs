@@ -5,8 +5,8 @@ mod read;
 mod run;
 
 use icefield_protocol::{
-    AccountId, ArchiveId, ByteRange, InventoryParameters, JobAction, JobDescription, JobId,
-    JobRequest, JobStatus, Page, Tier, Timestamp, VaultName, limits,
+    ArchiveId, ByteRange, InventoryParameters, JobAction, JobDescription, JobId, JobRequest,
+    JobStatus, Operation, Page, Tier, Timestamp, limits,
 };
 use icefield_store::{
     entry::JobNumber,
@@ -15,6 +15,7 @@ use icefield_store::{
 use icefield_treehash::{TreeHash, range::is_leaf_aligned, range::is_tree_aligned};
 
 use crate::{
+    access::Access,
     engine::Engine,
     error::EngineError,
     id::InventoryMarker,
@@ -38,11 +39,10 @@ impl Engine {
     /// `InvalidInventoryDates`; `InvalidLimit`; `InvalidMarker`; `NoInventory`.
     pub async fn initiate_job(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         request: &JobRequest,
     ) -> Result<JobId, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::InitiateJob).await?;
         let (kind, delay, description, sns_topic) = match request {
             JobRequest::Archive { archive, range, tier, description, sns_topic } => {
                 let kind = self.archive_job(&vault, archive, *range, *tier).await?;
@@ -80,11 +80,10 @@ impl Engine {
     /// `VaultNotFound`; `JobNotFound`, also for an expired job.
     pub async fn describe_job(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         id: &JobId,
     ) -> Result<JobDescription, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::DescribeJob).await?;
         let row = self.job(&vault, id).await?;
         self.job_description(&vault, row).await
     }
@@ -96,13 +95,12 @@ impl Engine {
     /// `VaultNotFound`; `InvalidLimit` of zero; `InvalidMarker` when it is not a job ID of this vault.
     pub async fn list_jobs(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         filter: JobFilter,
         marker: Option<&str>,
         limit: Option<u64>,
     ) -> Result<Page<JobDescription>, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::ListJobs).await?;
         let limit = page_limit(limit, limits::LIST_LIMIT)?;
         let from = read_marker(marker, |text| {
             let opened = self.ids().open_job(text)?;

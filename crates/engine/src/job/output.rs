@@ -3,13 +3,13 @@
 use std::fmt;
 
 use icefield_protocol::{
-    AccountId, ByteRange, Description, InventoryFormat, JobId, JobStatus, VaultName,
+    ByteRange, Description, InventoryFormat, JobId, JobStatus, Operation,
 };
 use icefield_store::ledger::{JobKind, JobRow};
 use icefield_treehash::{TreeHash, range::is_tree_aligned};
 
 use super::read::{OutputReader, StoredBytes};
-use crate::{engine::Engine, error::EngineError};
+use crate::{access::Access, engine::Engine, error::EngineError};
 
 /// Bytes of an output that are asked for, before its length is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,12 +76,11 @@ impl Engine {
     /// from what is stored.
     pub async fn job_output(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         id: &JobId,
         range: Option<RequestedRange>,
     ) -> Result<JobOutput, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::GetJobOutput).await?;
         let row = self.job(&vault, id).await?;
         if row.status != JobStatus::Succeeded {
             return Err(EngineError::JobNotAvailable(id.clone()));

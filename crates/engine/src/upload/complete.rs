@@ -1,7 +1,7 @@
 //! Completing an upload: parts become an archive without a byte being read.
 
 use bytes::Bytes;
-use icefield_protocol::{AccountId, ArchiveId, UploadId, VaultName};
+use icefield_protocol::{ArchiveId, Operation, UploadId};
 use icefield_store::{
     ArchiveEntry, Content, Extent,
     entry::{ArchiveNumber, UploadNumber},
@@ -10,7 +10,7 @@ use icefield_store::{
 use icefield_treehash::TreeHash;
 
 use super::locks::to_the_end;
-use crate::{engine::Engine, error::EngineError};
+use crate::{access::Access, engine::Engine, error::EngineError};
 
 /// Parts read from the ledger at a time.
 const PARTS_PAGE: usize = 1000;
@@ -28,13 +28,12 @@ impl Engine {
     /// no part at all, `InvalidArchiveSize`, `InvalidTreeHash`. They leave the upload in progress with its parts.
     pub async fn complete_upload(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         id: &UploadId,
         size: u64,
         tree_hash: TreeHash,
     ) -> Result<ArchiveId, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::CompleteMultipartUpload).await?;
         let number = self.upload_number(&vault, id)?;
         let (engine, id) = (self.clone(), id.clone());
         to_the_end(async move {

@@ -9,8 +9,8 @@ mod locks;
 mod part;
 
 use icefield_protocol::{
-    AccountId, Description, Page, PartSize, Timestamp, UploadDescription, UploadId, UploadToken,
-    VaultName, limits,
+    Description, Operation, Page, PartSize, Timestamp, UploadDescription, UploadId, UploadToken,
+    limits,
 };
 use icefield_store::{
     entry::UploadNumber,
@@ -18,6 +18,7 @@ use icefield_store::{
 };
 
 use crate::{
+    access::Access,
     engine::Engine,
     error::EngineError,
     page::{page_limit, page_of, read_marker},
@@ -36,13 +37,12 @@ impl Engine {
     /// `VaultNotFound`; `UsedToken` when the token's archive was deleted since.
     pub async fn initiate_upload(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         part_size: PartSize,
         description: Option<Description>,
         token: Option<UploadToken>,
     ) -> Result<UploadId, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::InitiateMultipartUpload).await?;
         if let Some(token) = token {
             self.first_of(&vault, token).await?;
         }
@@ -81,12 +81,11 @@ impl Engine {
     /// `VaultNotFound`; `InvalidLimit` of zero; `InvalidMarker` when it is not an upload ID of this vault.
     pub async fn list_uploads(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         marker: Option<&str>,
         limit: Option<u64>,
     ) -> Result<Page<UploadDescription>, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::ListMultipartUploads).await?;
         let limit = page_limit(limit, limits::LIST_LIMIT)?;
         let from = read_marker(marker, |text| {
             let opened = self.ids().open_upload(text)?;
@@ -112,11 +111,10 @@ impl Engine {
     /// `VaultNotFound`; `UploadNotFound`, also for a completed upload.
     pub async fn abort_upload(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         id: &UploadId,
     ) -> Result<(), EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::AbortMultipartUpload).await?;
         let number = self.upload_number(&vault, id)?;
         let (engine, id) = (self.clone(), id.clone());
         to_the_end(async move {

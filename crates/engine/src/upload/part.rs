@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use icefield_protocol::{
-    AccountId, ByteRange, Page, PartDescription, UploadDescription, UploadId, VaultName, limits,
+    ByteRange, Operation, Page, PartDescription, UploadDescription, UploadId, limits,
 };
 use icefield_store::{
     entry::UploadNumber,
@@ -13,6 +13,7 @@ use icefield_treehash::{Hashed, LinearHash, TreeHash};
 use super::locks::to_the_end;
 use crate::{
     body::{Declared, Hashing, StagedFile, check},
+    access::Access,
     engine::Engine,
     error::EngineError,
     page::{page_limit, page_of, read_marker},
@@ -51,13 +52,12 @@ impl Engine {
     /// is longer, or lies beyond 10,000 parts. A short part is taken anywhere; only Complete knows which is the last.
     pub async fn receive_part(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         id: &UploadId,
         range: ByteRange,
         linear: bool,
     ) -> Result<ReceivingPart, EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::UploadMultipartPart).await?;
         let upload = self.upload_number(&vault, id)?;
         let row = self.upload_in_progress(upload, id).await?;
         let index = part_index(&row, range).ok_or(EngineError::InvalidContentRange(range))?;
@@ -75,13 +75,12 @@ impl Engine {
     /// `VaultNotFound`; `UploadNotFound`; `InvalidLimit` of zero; `InvalidMarker` when it is not an offset of a part.
     pub async fn list_parts(
         &self,
-        account: &AccountId,
-        vault: &VaultName,
+        access: &Access,
         id: &UploadId,
         marker: Option<&str>,
         limit: Option<u64>,
     ) -> Result<(UploadDescription, Page<PartDescription>), EngineError> {
-        let vault = self.vault(account, vault).await?;
+        let vault = self.vault(access, Operation::ListParts).await?;
         let upload = self.upload_number(&vault, id)?;
         let row = self.upload_in_progress(upload, id).await?;
         let limit = page_limit(limit, limits::LIST_LIMIT)?;

@@ -9,6 +9,7 @@ use icefield_protocol::{
 };
 use icefield_store::{ManualClock, OpenOptions, Store};
 
+use crate::as_root::AsRoot;
 use crate::world::{
     HOUR, MIB, START, World, archive_job, assert_refused, bytes, inventory_job, name, read,
     service, tree_hash,
@@ -325,7 +326,7 @@ async fn damage_is_an_error_with_its_place_and_never_bytes() {
         ..OpenOptions::default()
     };
     let store = Store::open(dir.path(), options).await.unwrap();
-    let engine = Engine::open(store, Settings::embedded()).await.unwrap();
+    let engine = AsRoot(Engine::open(store, Settings::embedded()).await.unwrap());
     let account = engine.account().clone();
     let world = World { engine, clock, account, vault: name("photos") };
     world.engine.create_vault(&world.account, &world.vault).await.unwrap();

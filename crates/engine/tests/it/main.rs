@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
 mod archive;
+mod as_root;
 mod inventory;
 mod job;
 mod model;

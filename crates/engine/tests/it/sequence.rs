@@ -19,6 +19,7 @@ use proptest::{
     sample::Index as Pick,
 };
 
+use crate::as_root::AsRoot;
 use crate::{
     model::{DELAY, Kind, Model},
     world::{MIB, START, World, archive_job, bytes, inventory_job, name, token, tree_hash},
@@ -107,7 +108,7 @@ struct Pair<'a> {
     dir: Option<&'a Path>,
 }
 
-async fn open(dir: Option<&Path>, clock: &Arc<ManualClock>) -> Engine {
+async fn open(dir: Option<&Path>, clock: &Arc<ManualClock>) -> AsRoot {
     let store = match dir {
         Some(dir) => {
             let options = OpenOptions {
@@ -120,7 +121,8 @@ async fn open(dir: Option<&Path>, clock: &Arc<ManualClock>) -> Engine {
         None => Store::in_memory(Arc::<ManualClock>::clone(clock)).await.unwrap(),
     };
     let delay = Delays { expedited: DELAY, standard: DELAY, bulk: DELAY };
-    Engine::open(store, Settings { retrieval_delay: delay, ..Settings::embedded() }).await.unwrap()
+    let settings = Settings { retrieval_delay: delay, ..Settings::embedded() };
+    AsRoot(Engine::open(store, settings).await.unwrap())
 }
 
 fn vault_name(vault: u8) -> icefield_protocol::VaultName {

@@ -3,6 +3,7 @@
 use icefield_engine::{Engine, EngineError, Settings};
 use icefield_protocol::{AccountId, ErrorCode, VaultName};
 
+use crate::as_root::AsRoot;
 use crate::world::{HOUR, START, World, assert_refused, bytes, name, service};
 
 #[tokio::test]
@@ -174,7 +175,7 @@ async fn a_second_engine_on_the_same_store_knows_the_ids_of_the_first() {
     let world = World::new().await;
     let archive = world.put(&bytes(1, 5)).await;
     let store = world.engine.store().clone();
-    let second = Engine::open(store, Settings::embedded()).await.unwrap();
+    let second = AsRoot(Engine::open(store, Settings::embedded()).await.unwrap());
     second.delete_archive(&world.account, &world.vault, &archive.id).await.unwrap();
     let vault = second.describe_vault(&world.account, &world.vault).await.unwrap();
     assert_eq!(vault.number_of_archives, 0);

@@ -13,6 +13,8 @@ use icefield_protocol::{
 use icefield_store::{ManualClock, Store};
 use icefield_treehash::{Hasher, Roles, TreeHash};
 
+use crate::as_root::AsRoot;
+
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 
@@ -20,7 +22,7 @@ pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const START: Timestamp = Timestamp::from_unix_millis(1_767_225_600_500);
 
 pub(crate) struct World {
-    pub(crate) engine: Engine,
+    pub(crate) engine: AsRoot,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) account: AccountId,
     pub(crate) vault: VaultName,
@@ -44,7 +46,7 @@ impl World {
     pub(crate) async fn with(settings: Settings) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = Store::in_memory(Arc::<ManualClock>::clone(&clock)).await.unwrap();
-        let engine = Engine::open(store, settings).await.unwrap();
+        let engine = AsRoot(Engine::open(store, settings).await.unwrap());
         let account = engine.account().clone();
         let vault = name("photos");
         engine.create_vault(&account, &vault).await.unwrap();
