@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod steps;
 mod test;
+mod tools;
 
 use std::{env, process::ExitCode};
 
@@ -28,6 +29,10 @@ Usage: cargo xtask COMMAND
                      it is installed, else cargo test. FILTER is part of a test's name.
                      With --long also those that need minutes and gigabytes:
                      test --long [-- FILTER]
+                     Clients of other people that tests use are installed first, once,
+                     into the user's cache; what cannot be had is named and skipped.
+  tools              only installs them, and prints the variables that tests look at,
+                     for cargo test without xtask
   bench [-- FILTER]  runs the benchmarks of the crates that have some
 
 Examples:
@@ -62,6 +67,7 @@ fn run(arguments: &[&str]) -> Result<Option<&'static str>> {
         ["test", "--", filter @ ..] => test::test(Length::Short, filter)?,
         ["test", "--long"] => test::test(Length::Long, &[])?,
         ["test", "--long", "--", filter @ ..] => test::test(Length::Long, filter)?,
+        ["tools"] => tools::tools()?,
         ["bench"] => bench::bench(&[])?,
         ["bench", "--", filter @ ..] => bench::bench(filter)?,
         [] | ["help", ..] | [.., "--help" | "-h"] => return Ok(Some(HELP)),

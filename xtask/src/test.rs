@@ -2,7 +2,7 @@
 //!
 //! Whole-system tests run the binary that users get, so the release build comes first and its path
 //! is handed to them in `ICEFIELD_BIN`. The tests proper come last, so that the test runner's own
-//! summary stands at the end of the output.
+//! summary stands at the end of the output. Clients of other people are provided by [`tools`].
 //!
 //! Tests that need minutes or gigabytes are marked `#[ignore = "long"]` and run with `--long` only.
 
@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::steps::{Steps, cargo, has_cargo_command};
+use crate::{
+    steps::{Steps, cargo, has_cargo_command},
+    tools,
+};
 
 /// Which tests are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,8 @@ pub(crate) fn test(length: Length, filter: &[&str]) -> Result<()> {
         }
         test
     };
-    steps.run("tests", tests.args(filter).env("ICEFIELD_BIN", binary));
+    tests.args(filter).env("ICEFIELD_BIN", binary).envs(tools::provide(&mut steps));
+    steps.run("tests", &mut tests);
     steps.finish()
 }
 
