@@ -21,6 +21,7 @@ pub mod operation;
 pub mod page;
 pub mod part_size;
 pub mod range;
+pub mod sigv4;
 mod text;
 pub mod timestamp;
 pub mod upload;
