@@ -70,6 +70,16 @@ opaque_id!(
     JobId,
     "a job ID"
 );
+opaque_id!(
+    /// The identifier of a vault lock: 24 characters at Glacier and icefield.
+    LockId,
+    "a lock ID"
+);
+opaque_id!(
+    /// The identifier of a unit of provisioned capacity: 24 characters at Glacier and icefield.
+    CapacityId,
+    "a capacity ID"
+);
 
 /// A client's own name for one put, so that a repeat is answered with the first result.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
