@@ -223,6 +223,7 @@ impl Engine {
             seal,
             description: put.description,
             created: self.now(),
+            aged: None,
             size: hashed.size,
             tree_hash: hashed.tree,
             token: put.token,

@@ -179,6 +179,8 @@ impl EngineError {
             | StoreError::NotAStore { .. }
             | StoreError::LedgerMissing { .. }
             | StoreError::Ledger { .. }
+            | StoreError::UnfitDocument { .. }
+            | StoreError::RegionDiffers { .. }
             | StoreError::Closed => return Self::Store(source),
         };
         Self::Damaged { what: what.to_owned(), leaf, source }

@@ -115,7 +115,11 @@ impl Committer {
 
 /// Roughly the memory of a request in bytes, with its JSON.
 fn cost(entry: &Entry, body: &Bytes) -> usize {
-    4096 + 400 * extents(entry).count() + body.len()
+    let value = match entry {
+        Entry::Document(document) => document.value_bytes(),
+        _ => 0,
+    };
+    4096 + 400 * extents(entry).count() + value + body.len()
 }
 
 fn extents(entry: &Entry) -> impl Iterator<Item = PayloadId> {

@@ -9,6 +9,8 @@ use icefield_protocol::{AccountId, ArchiveId, Description, Timestamp, UploadToke
 use icefield_treehash::TreeHash;
 use serde::{Deserialize, Serialize};
 
+pub use crate::document::{DocumentEntry, DocumentName};
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -41,6 +43,10 @@ number!(
 number!(
     /// Names a job in the store.
     JobNumber
+);
+number!(
+    /// Names a message for one destination in the outbox.
+    DeliveryNumber
 );
 
 /// Names one payload file: 16 random bytes, written once, never used again.
@@ -143,6 +149,7 @@ mod salt_hex {
 
 /// The commit record of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArchiveEntry {
     /// Its vault.
     pub vault: VaultNumber,
@@ -157,6 +164,9 @@ pub struct ArchiveEntry {
     pub description: Option<Description>,
     /// When it was created.
     pub created: Timestamp,
+    /// The same moment on the store's compliance clock, by which its age is told to vault locks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aged: Option<Timestamp>,
     /// Its length in bytes.
     pub size: u64,
     /// Its tree hash.
@@ -173,7 +183,7 @@ pub struct ArchiveEntry {
 
 /// One record of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
+#[serde(tag = "entry", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry {
     /// A vault came to be.
     VaultCreated {
@@ -206,14 +216,16 @@ pub enum Entry {
         /// When.
         deleted: Timestamp,
     },
+    /// A document got a value, or was removed.
+    Document(DocumentEntry),
 }
 
-/// What applying an entry did. Every variant but [`Outcome::Done`] changed neither vaults nor archives.
+/// What applying an entry did. Every variant but [`Outcome::Done`] changed neither vaults, archives nor documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Applied; the vault's write counter afterwards.
+    /// Applied.
     Done {
-        /// The counter after this entry.
+        /// The vault's write counter after this entry; of a document, its version.
         writes: u64,
     },
     /// `VaultCreated`: the account has a vault of this name already.
@@ -227,4 +239,6 @@ pub enum Outcome {
     Repeat(ArchiveNumber),
     /// `ArchiveDeleted`: no such archive, or deleted already.
     ArchiveGone,
+    /// `Document`: the version found is not the one that the change was made from.
+    DocumentChanged(Option<u64>),
 }

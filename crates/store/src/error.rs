@@ -5,7 +5,9 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::entry::PayloadId;
+use icefield_protocol::Region;
+
+use crate::entry::{DocumentName, PayloadId};
 
 /// Bytes that are not what they were when they were stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +109,24 @@ pub enum StoreError {
         /// The database's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A document cannot be stored like this.
+    #[error("the document {name} cannot be stored: {what}")]
+    UnfitDocument {
+        /// Its name.
+        name: DocumentName,
+        /// Why.
+        what: &'static str,
+    },
+    /// The store answers for another region.
+    #[error(
+        "the store answers for region {stored}, not {asked}: it keeps the first region it was served with"
+    )]
+    RegionDiffers {
+        /// The store's region.
+        stored: Region,
+        /// The region asked for.
+        asked: Region,
+    },
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
@@ -148,6 +168,10 @@ impl StoreError {
             Self::LedgerMissing { path } => Self::LedgerMissing { path: path.clone() },
             Self::Ledger { doing, source } => {
                 Self::Ledger { doing, source: source.to_string().into() }
+            }
+            Self::UnfitDocument { name, what } => Self::UnfitDocument { name: name.clone(), what },
+            Self::RegionDiffers { stored, asked } => {
+                Self::RegionDiffers { stored: stored.clone(), asked: asked.clone() }
             }
             Self::Closed => Self::Closed,
         }

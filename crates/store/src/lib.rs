@@ -16,6 +16,7 @@ mod committer;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
 mod crash_tests;
+pub mod document;
 mod durable;
 pub mod entry;
 pub mod error;
@@ -33,6 +34,7 @@ pub mod store;
 
 pub use check::{CheckProgress, CheckReport, HitArchive, Problem, check};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use document::{DocumentEntry, DocumentName, DocumentRow};
 pub use entry::{ArchiveEntry, Content, Entry, Extent, IdSeal, Outcome};
 pub use error::{Damage, StoreError};
 pub use identity::{IdKeys, Identity};

@@ -221,7 +221,8 @@ impl Store {
         }
     }
 
-    /// Returns a number that no vault, archive, upload or job of this store has, greater than all before it.
+    /// Returns a number that no vault, archive, upload, job, message or version of a document of this store has, greater than
+    /// all before it.
     pub fn next_number(&self) -> u64 {
         let millis = u64::try_from(self.clock().now().unix_millis()).unwrap_or(0);
         let micros = millis.saturating_mul(1000);
@@ -270,12 +271,15 @@ impl Store {
     /// # Errors
     ///
     /// After an error the entry may still come to be, but only whole; after `Full` more may be tried later, after `Fenced`
-    /// nothing more is stored by this process.
+    /// nothing more is stored by this process. After `UnfitDocument` nothing was tried.
     pub async fn commit(
         &self,
         entry: Entry,
         body: Bytes,
     ) -> Result<(Outcome, RecordPlace), StoreError> {
+        if let Entry::Document(document) = &entry {
+            document.check()?;
+        }
         self.inner.committer.commit(entry, body).await
     }
 

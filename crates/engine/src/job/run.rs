@@ -24,7 +24,7 @@ impl Engine {
             let jobs = self.store().ledger().due_jobs(self.now(), JOBS_PAGE).await?;
             for job in &jobs {
                 let (end, name) = self.run(job).await?;
-                if self.store().ledger().end_job(job.number, end, self.now()).await? {
+                if self.store().ledger().end_job(job.number, end, self.now(), Vec::new()).await? {
                     ended += 1;
                 }
                 if let Some(name) = name {

@@ -76,6 +76,7 @@ impl Engine {
             seal: row.seal,
             description: row.description,
             created: self.now(),
+            aged: None,
             size,
             tree_hash,
             token: row.token,

@@ -258,6 +258,7 @@ async fn an_inventory_of_many_pages_lists_every_archive_once() {
             seal: IdSeal { key: 1, salt: u128::from(number).to_be_bytes() },
             description: None,
             created: START,
+            aged: None,
             size: number,
             tree_hash: TreeHash::of_leaf(b""),
             token: None,

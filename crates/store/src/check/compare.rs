@@ -1,9 +1,10 @@
-//! The ledger beside what the log makes: vaults and live archives, row by row.
+//! The ledger beside what the log makes: vaults, live archives and documents, row by row.
 
 use std::cmp::Ordering;
 
 use super::{CheckReport, Seen};
 use crate::{
+    document::{DocumentName, DocumentRow},
     entry::{ArchiveEntry, ArchiveNumber, VaultNumber},
     error::StoreError,
     ledger::{ArchiveQuery, ArchiveRow, Ledger, VaultRow},
@@ -12,6 +13,8 @@ use crate::{
 
 /// Rows asked for at a time.
 const PAGE: usize = 1000;
+/// Documents asked for at a time; each may have a MiB.
+const DOCUMENTS_PAGE: usize = 16;
 const PLACE: &str = "ledger.db";
 
 pub(super) async fn compare(
@@ -65,6 +68,42 @@ pub(super) async fn compare_archive(
         different(report, Some(&row), "has other files or another token than the log tells");
     }
     Ok(())
+}
+
+/// Compares the documents of both; those that were changed since the log was read may differ.
+pub(super) async fn compare_documents(
+    store: &Store,
+    scratch: &dyn Ledger,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    let mut told = Documents::of(scratch);
+    let mut found = Documents::of(&**store.ledger());
+    let (mut expected, mut row) = (told.next().await?, found.next().await?);
+    loop {
+        let order = match (&expected, &row) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(expected), Some(row)) => expected.name.cmp(&row.name),
+        };
+        let what = match order {
+            Ordering::Less => Some("is missing"),
+            Ordering::Greater => Some("is not in the log"),
+            Ordering::Equal => (expected != row).then_some("differs from what the log tells"),
+        };
+        let named = if order == Ordering::Greater { &row } else { &expected };
+        if let (Some(what), Some(DocumentRow { name, .. })) = (what, named)
+            && !is_newer(store, scratch).await?
+        {
+            report.found(PLACE, format!("document {name} {what}"));
+        }
+        if order != Ordering::Greater {
+            expected = told.next().await?;
+        }
+        if order != Ordering::Less {
+            row = found.next().await?;
+        }
+    }
 }
 
 /// Whether the ledger has gone on since the log was read.
@@ -142,6 +181,29 @@ fn different(report: &mut CheckReport, row: Option<&ArchiveRow>, what: &str) {
     if let Some(ArchiveRow { number, description, .. }) = row {
         let description = description.as_ref().map_or("", |description| description.as_str());
         report.found(PLACE, format!("archive {number} ({description}) {what}"));
+    }
+}
+
+/// All documents in the order of their names, a page at a time.
+struct Documents<'a> {
+    ledger: &'a dyn Ledger,
+    after: Option<DocumentName>,
+    page: std::vec::IntoIter<DocumentRow>,
+}
+
+impl<'a> Documents<'a> {
+    fn of(ledger: &'a dyn Ledger) -> Self {
+        Self { ledger, after: None, page: Vec::new().into_iter() }
+    }
+
+    async fn next(&mut self) -> Result<Option<DocumentRow>, StoreError> {
+        if self.page.as_slice().is_empty() {
+            let page = self.ledger.documents("", self.after.as_ref(), DOCUMENTS_PAGE).await?;
+            self.page = page.into_iter();
+        }
+        let row = self.page.next();
+        self.after = row.as_ref().map(|row| row.name.clone()).or(self.after.take());
+        Ok(row)
     }
 }
 

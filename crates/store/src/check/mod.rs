@@ -4,7 +4,8 @@
 //! store.json, keys.json, names           their checks; nothing there that icefield did not put there
 //! log       every record whole     ──>   a scratch ledger
 //! files     every MiB of what the ledger says exists; nothing that it does not know
-//! ledger    its own integrity; vaults and live archives row by row with the scratch ledger, their files and tokens with the log
+//! ledger    its own integrity; vaults, live archives and documents row by row with the scratch ledger, files and tokens of
+//!           archives with the log
 //! ```
 //!
 //! Not compared are what only the ledger knows (unfinished uploads, jobs, inventories, staged names) and what uploads
@@ -25,7 +26,7 @@ use icefield_protocol::{AccountId, ArchiveId, Description};
 use icefield_treehash::TreeHash;
 
 use self::{
-    compare::{compare, compare_archive},
+    compare::{compare, compare_archive, compare_documents},
     files::Files,
     names::check_names,
     scratch::Scratch,
@@ -166,6 +167,7 @@ async fn check_with(
         report.found("ledger.db", what);
     }
     compare(store, scratch.ledger(), &seen, &mut report).await?;
+    compare_documents(store, scratch.ledger(), &mut report).await?;
     Ok(report)
 }
 
@@ -241,7 +243,7 @@ async fn read_log(
                     }
                 }
                 Entry::ArchiveDeleted { number, .. } => files.deleted(*number),
-                Entry::VaultDeleted { .. } => {}
+                Entry::VaultDeleted { .. } | Entry::Document(_) => {}
             }
         }
         if page.last {

@@ -1,11 +1,12 @@
 //! The ledger: the facts about vaults, archives, uploads and jobs, each in a transaction.
 //!
-//! Vaults and archives are an index of the log and can be rebuilt from it. Uploads in progress, jobs and staged payloads
-//! live only here: losing them costs work, never an acknowledged archive.
+//! Vaults, archives and documents are an index of the log and can be rebuilt from it. Uploads in progress, jobs, messages on
+//! their way and staged payloads live only here: losing them costs work, never an acknowledged archive.
 
 #[cfg(test)]
 mod contract;
 mod memory;
+mod outbox;
 mod rules;
 mod sqlite;
 
@@ -19,15 +20,17 @@ use icefield_protocol::{
 use icefield_treehash::TreeHash;
 
 use crate::{
+    document::{DocumentName, DocumentRow},
     entry::{
-        ArchiveNumber, Entry, Extent, IdSeal, JobNumber, Outcome, PayloadId, UploadNumber,
-        VaultNumber,
+        ArchiveNumber, DeliveryNumber, Entry, Extent, IdSeal, JobNumber, Outcome, PayloadId,
+        UploadNumber, VaultNumber,
     },
     error::StoreError,
     payload::{LogPosition, RecordPlace},
 };
 
 pub use memory::MemoryLedger;
+pub use outbox::{DeliveryRow, RetrievalLoad};
 pub use sqlite::SqliteLedger;
 pub(crate) use sqlite::{COMPANIONS, beside, remove_database};
 
@@ -89,6 +92,8 @@ pub struct ArchiveRow {
     pub description: Option<Description>,
     /// When it was created.
     pub created: Timestamp,
+    /// The same moment on the store's compliance clock, if it was recorded.
+    pub aged: Option<Timestamp>,
     /// Its length in bytes.
     pub size: u64,
     /// Its tree hash.
@@ -267,6 +272,12 @@ pub struct LedgerStat {
     pub staged: u64,
     /// Bytes of records in packs that nothing needs any more (purged or refused archives).
     pub dead_bytes: u64,
+    /// Documents.
+    pub documents: u64,
+    /// Messages on their way.
+    pub deliveries: u64,
+    /// Messages given up.
+    pub dead_deliveries: u64,
 }
 
 /// Transactional record of a store.
@@ -289,10 +300,11 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// Applies records of the log in order, in one transaction, and moves the mark to `mark`.
     ///
     /// Rules by entry (see [`Outcome`]): `VaultCreated` needs a free name; `VaultDeleted` an empty vault at that write
-    /// counter, and discards its uploads, jobs and deleted archives; `ArchiveCreated` an existing vault, a token that the
+    /// counter, and discards its uploads, jobs, documents and deleted archives; `ArchiveCreated` an existing vault, a token that the
     /// vault has not seen and an upload that has not been completed, adds one to the write counter, takes its extents out of
     /// staging (they may be unknown there: on replay) and ends the upload, whose other parts it stages; `ArchiveDeleted` an
-    /// archive that exists, adds one to the write counter. The bytes of a deleted archive stay until
+    /// archive that exists, adds one to the write counter; `Document` its vault, if it names one, and the document at the
+    /// version it comes after. The bytes of a deleted archive stay until
     /// [`purge`](Self::purge). The extents of an archive entry that is refused stay as they are: of a live upload they are
     /// staged since they were reserved, or by the end of its upload. A replay knows nothing of them and stages none of them:
     /// over a damaged log an entry may be refused that was not, and its archive must not lose its bytes by that.
@@ -434,12 +446,14 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// When the next job in progress becomes due.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Ends a job in progress. Returns false when it is not in progress (any more); then an output's payload stays staged.
+    /// Ends a job in progress and records the messages that tell of it. Returns false when it is not in progress (any more):
+    /// then no message is recorded, and an output's payload stays staged.
     async fn end_job(
         &self,
         number: JobNumber,
         end: JobEnd,
         at: Timestamp,
+        deliveries: Vec<DeliveryRow>,
     ) -> Result<bool, StoreError>;
 
     /// Forgets jobs that ended before `before` and stages their outputs. Returns how many.
@@ -448,6 +462,52 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// Forgets up to `limit` deleted archives that no job uses and no inventory or inventory job shows, and stages their
     /// payload files. Returns how many.
     async fn purge(&self, limit: usize) -> Result<u64, StoreError>;
+
+    /// What the Standard retrievals of an account's archives take: those in progress, spread over `hours` each, and those
+    /// initiated at or after `since`. Jobs of vaults that are gone count no more.
+    async fn retrieval_load(
+        &self,
+        account: &AccountId,
+        hours: u64,
+        since: Timestamp,
+    ) -> Result<RetrievalLoad, StoreError>;
+
+    /// Finds a document.
+    async fn document(&self, name: &DocumentName) -> Result<Option<DocumentRow>, StoreError>;
+
+    /// Documents whose names begin with `prefix`, in byte order of their names, after `after` (exclusive).
+    async fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&DocumentName>,
+        limit: usize,
+    ) -> Result<Vec<DocumentRow>, StoreError>;
+
+    /// Records messages; one whose number is known already stays as it is.
+    async fn enqueue(&self, deliveries: Vec<DeliveryRow>) -> Result<(), StoreError>;
+
+    /// Messages on their way whose next try is at or before `now`, those that wait longest first.
+    async fn due_deliveries(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    /// When the next message on its way is to be tried.
+    async fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Replaces a message of this number. Returns false, and records nothing, when it is gone.
+    async fn update_delivery(&self, row: DeliveryRow) -> Result<bool, StoreError>;
+
+    /// Forgets a message. Returns false when it is gone already.
+    async fn remove_delivery(&self, number: DeliveryNumber) -> Result<bool, StoreError>;
+
+    /// Messages given up, by number, after `after` (exclusive).
+    async fn dead_deliveries(
+        &self,
+        after: Option<DeliveryNumber>,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError>;
 
     /// Counts.
     async fn stat(&self) -> Result<LedgerStat, StoreError>;

@@ -77,6 +77,10 @@ impl Entry {
                 entry.vault.0.max(entry.number.0).max(entry.upload.map_or(0, |upload| upload.0))
             }
             Self::ArchiveDeleted { vault, number, .. } => vault.0.max(number.0),
+            Self::Document(entry) => entry
+                .version
+                .max(entry.vault.map_or(0, |vault| vault.0))
+                .max(entry.after.unwrap_or(0)),
         }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn archive(vault: u64, number: u64, body: &Bytes, content: Content) -
         seal: IdSeal { key: 1, salt: number.to_be_bytes().repeat(2).try_into().unwrap() },
         description: format!("description of {number}").try_into().ok(),
         created: Timestamp::from_unix_millis(2_000),
+        aged: None,
         size: body.len() as u64,
         tree_hash: hash(body).0,
         token: None,

@@ -77,6 +77,7 @@ fn archive(
         seal: IdSeal { key: 1, salt: [7; 16] },
         description: Some(description.to_owned().try_into().unwrap()),
         created: store.clock().now(),
+        aged: None,
         size: body.len() as u64,
         tree_hash: hashed(body).tree,
         token: None,

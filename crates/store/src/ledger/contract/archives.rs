@@ -30,6 +30,7 @@ pub(super) async fn an_archive_keeps_everything_that_was_recorded(ledger: &dyn L
     let entry = ArchiveEntry {
         description: described("{\"icefield\":1}"),
         token: Some(token(4)),
+        aged: Some(at(-7)),
         ..small(2)
     };
     create(ledger, entry).await;
@@ -40,6 +41,7 @@ pub(super) async fn an_archive_keeps_everything_that_was_recorded(ledger: &dyn L
         seal: seal(2),
         description: described("{\"icefield\":1}"),
         created: at(2),
+        aged: Some(at(-7)),
         size: 7,
         tree_hash: hash(2),
         stored: Stored::Record(RecordPlace {
@@ -53,6 +55,7 @@ pub(super) async fn an_archive_keeps_everything_that_was_recorded(ledger: &dyn L
     assert_eq!(ledger.archive_by_token(V, token(4)).await.unwrap(), Some(expected.clone()));
     let of_file = archive(ledger, 3).await.unwrap();
     assert_eq!((of_file.stored, of_file.size), (Stored::File(payload(1)), MIB));
+    assert_eq!(of_file.aged, None);
     assert_eq!(files(ledger, 3).await, [1]);
     assert_eq!(files(ledger, 2).await, Vec::<u64>::new());
     assert_eq!(files(ledger, 99).await, Vec::<u64>::new());

@@ -4,15 +4,16 @@ use icefield_protocol::{
     AccountId, ArchiveId, Description, InventoryFormat, JobStatus, PartSize, Tier, Timestamp,
     TreeHash, UploadToken, VaultName,
 };
+use serde_json::json;
 
 use crate::{
     entry::{
-        ArchiveEntry, ArchiveNumber, Content, Entry, Extent, IdSeal, JobNumber, Outcome, PayloadId,
-        UploadNumber, VaultNumber,
+        ArchiveEntry, ArchiveNumber, Content, DeliveryNumber, DocumentEntry, DocumentName, Entry,
+        Extent, IdSeal, JobNumber, Outcome, PayloadId, UploadNumber, VaultNumber,
     },
     ledger::{
-        ArchiveQuery, ArchiveRow, JobKind, JobRow, Ledger, PartRow, UploadRow, UploadState,
-        VaultRow,
+        ArchiveQuery, ArchiveRow, DeliveryRow, JobKind, JobRow, Ledger, PartRow, UploadRow,
+        UploadState, VaultRow,
     },
     payload::{LogPosition, RecordPlace},
 };
@@ -80,6 +81,7 @@ pub(super) fn small(number: u64) -> ArchiveEntry {
         seal: seal(number),
         description: None,
         created: at(i64::try_from(number).unwrap()),
+        aged: None,
         size: 7,
         tree_hash: hash(number),
         token: None,
@@ -153,6 +155,38 @@ pub(super) fn inventory_job(number: u64, writes: u64) -> JobRow {
     JobRow { kind, ..archive_job(number, 0) }
 }
 
+/// A version of a document, at a value that tells which.
+pub(super) fn document(text: &str, after: Option<u64>, version: u64) -> DocumentEntry {
+    DocumentEntry {
+        name: document_name(text),
+        vault: None,
+        version,
+        after,
+        value: Some(json!({ "version": version, "tags": ["ä", null, -0.1] })),
+        at: at(8),
+    }
+}
+
+pub(super) fn document_name(text: &str) -> DocumentName {
+    DocumentName::parse(text).unwrap()
+}
+
+/// A message on its way, to be tried as many seconds after the start as its number says.
+pub(super) fn delivery(number: u64) -> DeliveryRow {
+    DeliveryRow {
+        number: DeliveryNumber(number),
+        topic: "arn:aws:sns:us-west-2:012345678901:ready".to_owned(),
+        destination: "1".to_owned(),
+        message_id: format!("message-{number}"),
+        message: "{\"Action\":\"ArchiveRetrieval\"}".to_owned(),
+        created: at(1),
+        attempts: 0,
+        next: at(i64::try_from(number).unwrap()),
+        dead: false,
+        error: None,
+    }
+}
+
 /// Applies entries, each with a record of its own, and moves the mark by a record for each.
 pub(super) async fn apply(ledger: &dyn Ledger, entries: Vec<Entry>) -> Vec<Outcome> {
     let mut mark = ledger.mark().await.unwrap();
@@ -179,6 +213,17 @@ pub(super) async fn create(ledger: &dyn Ledger, entry: ArchiveEntry) -> u64 {
 pub(super) async fn delete(ledger: &dyn Ledger, number: u64) {
     let outcome = apply_one(ledger, archive_deleted(number)).await;
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+}
+
+/// Applies a version of a document that is not refused.
+pub(super) async fn put_document(
+    ledger: &dyn Ledger,
+    text: &str,
+    after: Option<u64>,
+    version: u64,
+) {
+    let outcome = apply_one(ledger, Entry::Document(document(text, after, version))).await;
+    assert_eq!(outcome, Outcome::Done { writes: version });
 }
 
 /// Creates vault `V`.

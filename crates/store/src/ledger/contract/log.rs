@@ -1,12 +1,12 @@
 //! The mark, the order of entries, and numbers.
 
 use super::fixtures::{
-    V, apply, apply_one, archive_deleted, archive_job, small, upload_row, vault_created,
-    vault_deleted, with_vault,
+    V, apply, apply_one, archive_deleted, archive_job, at, delivery, document, put_document, small,
+    upload_row, vault_created, vault_deleted, with_vault,
 };
 use crate::{
-    entry::{ArchiveEntry, ArchiveNumber, Entry, Outcome, UploadNumber, VaultNumber},
-    ledger::Ledger,
+    entry::{ArchiveEntry, ArchiveNumber, Entry, JobNumber, Outcome, UploadNumber, VaultNumber},
+    ledger::{JobEnd, Ledger},
     payload::LogPosition,
 };
 
@@ -67,11 +67,18 @@ pub(super) async fn numbers_of_every_kind_count_for_the_highest(ledger: &dyn Led
     let refused = ArchiveEntry { vault: VaultNumber(77), ..small(30) };
     apply_one(ledger, Entry::ArchiveCreated(refused)).await;
     assert_eq!(ledger.highest_number().await.unwrap(), 77);
-    let unknown = Entry::ArchiveDeleted {
-        vault: V,
-        number: ArchiveNumber(80),
-        deleted: super::fixtures::at(1),
-    };
+    let unknown = Entry::ArchiveDeleted { vault: V, number: ArchiveNumber(80), deleted: at(1) };
     apply_one(ledger, unknown).await;
     assert_eq!(ledger.highest_number().await.unwrap(), 80);
+    put_document(ledger, "clock", None, 81).await;
+    assert_eq!(ledger.highest_number().await.unwrap(), 81);
+    apply_one(ledger, Entry::Document(document("clock", None, 82))).await;
+    assert_eq!(ledger.highest_number().await.unwrap(), 82, "a refused version was used, too");
+    ledger.enqueue(vec![delivery(83)]).await.unwrap();
+    assert_eq!(ledger.highest_number().await.unwrap(), 83);
+    let deliveries = vec![delivery(84)];
+    assert!(
+        ledger.end_job(JobNumber(11), JobEnd::Succeeded(None), at(9), deliveries).await.unwrap()
+    );
+    assert_eq!(ledger.highest_number().await.unwrap(), 84);
 }

@@ -4,10 +4,12 @@
 //! [`random`], sequences of calls run on all backends side by side, and the log is replayed.
 
 mod archives;
+mod documents;
 mod fixtures;
 mod inventories;
 mod jobs;
 mod log;
+mod outbox;
 mod purging;
 mod random;
 mod staging;
@@ -93,6 +95,21 @@ rules! {
         due_jobs_come_oldest_first
         a_job_ends_once
         an_output_is_a_jobs_own_until_the_job_expires
+        a_load_counts_standard_retrievals_of_the_accounts_archives
+    }
+    documents {
+        a_document_keeps_everything_that_was_recorded
+        a_change_of_another_version_than_the_one_found_is_refused
+        a_removal_takes_one_document_and_may_find_none
+        a_vault_takes_its_documents_with_it
+        a_document_changes_nothing_of_its_vault
+        documents_are_listed_by_bytes_of_their_names
+    }
+    outbox {
+        a_message_keeps_everything_that_was_recorded
+        due_messages_come_oldest_first
+        a_message_given_up_is_kept_but_never_due
+        messages_are_recorded_only_when_their_job_ends
     }
     inventories {
         the_first_inventory_needs_a_write

@@ -30,7 +30,9 @@ pub(super) async fn a_job_keeps_its_archive(ledger: &dyn Ledger) {
     ledger.create_job(archive_job(10, 2)).await.unwrap();
     delete(ledger, 2).await;
     assert_eq!(purged(ledger).await, 0);
-    assert!(ledger.end_job(JobNumber(10), JobEnd::Succeeded(None), at(4)).await.unwrap());
+    assert!(
+        ledger.end_job(JobNumber(10), JobEnd::Succeeded(None), at(4), Vec::new()).await.unwrap()
+    );
     assert_eq!(purged(ledger).await, 0, "its output can still be read");
     assert_eq!(ledger.expire_jobs(at(5)).await.unwrap(), 1);
     assert_eq!(purged(ledger).await, 1);
@@ -62,7 +64,8 @@ pub(super) async fn an_inventory_job_keeps_what_it_shows(ledger: &dyn Ledger) {
     ledger.create_job(inventory_job(12, 4)).await.unwrap();
     assert_eq!(purged(ledger).await, 0);
     let end = async |number| {
-        let ended = ledger.end_job(JobNumber(number), JobEnd::Failed("x".into()), at(4)).await;
+        let ended =
+            ledger.end_job(JobNumber(number), JobEnd::Failed("x".into()), at(4), Vec::new()).await;
         assert!(ended.unwrap());
         ledger.expire_jobs(at(5)).await.unwrap();
     };

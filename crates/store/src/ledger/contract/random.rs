@@ -274,7 +274,10 @@ impl Driver {
                 } else {
                     JobEnd::Failed("no".to_owned())
                 };
-                self.ask(async |ledger| text(ledger.end_job(job, end.clone(), now).await)).await?;
+                self.ask(async |ledger| {
+                    text(ledger.end_job(job, end.clone(), now, Vec::new()).await)
+                })
+                .await?;
             }
             Step::ExpireJobs { seconds } => {
                 let before = at(self.seconds - seconds);

@@ -1,12 +1,12 @@
 //! Staged payload ids and counts.
 
 use super::fixtures::{
-    MIB, RECORD_BYTES, V, at, create, delete, extent, filed, inventory_job, payload, put_parts,
-    small, stage, staged, upload_row, with_vault,
+    MIB, RECORD_BYTES, V, at, create, delete, delivery, extent, filed, inventory_job, payload,
+    put_document, put_parts, small, stage, staged, upload_row, with_vault,
 };
 use crate::{
     entry::JobNumber,
-    ledger::{InventoryOutput, JobEnd, Ledger, LedgerStat, UploadState},
+    ledger::{DeliveryRow, InventoryOutput, JobEnd, Ledger, LedgerStat, UploadState},
 };
 
 pub(super) async fn staged_ids_are_listed_in_byte_order_until_they_are_forgotten(
@@ -35,7 +35,9 @@ pub(super) async fn garbage_is_staged_and_nobodys(ledger: &dyn Ledger) {
     put_parts(ledger, 20, &[4]).await;
     ledger.create_job(inventory_job(30, 1)).await.unwrap();
     let output = Some(InventoryOutput { extent: extent(10), next: None });
-    assert!(ledger.end_job(JobNumber(30), JobEnd::Succeeded(output), at(6)).await.unwrap());
+    assert!(
+        ledger.end_job(JobNumber(30), JobEnd::Succeeded(output), at(6), Vec::new()).await.unwrap()
+    );
     let all: Vec<_> = [1, 2, 3, 4, 5, 6, 10].map(payload).into();
     assert_eq!(ledger.garbage(all.clone()).await.unwrap(), [payload(5)]);
     stage(ledger, &[1, 2, 3, 4, 6, 10]).await;
@@ -59,7 +61,14 @@ pub(super) async fn counts_tell_what_there_is(ledger: &dyn Ledger) {
     assert_eq!(before, Some(UploadState::InProgress));
     ledger.create_job(inventory_job(30, 1)).await.unwrap();
     let output = Some(InventoryOutput { extent: extent(10), next: None });
-    assert!(ledger.end_job(JobNumber(30), JobEnd::Succeeded(output), at(6)).await.unwrap());
+    assert!(
+        ledger.end_job(JobNumber(30), JobEnd::Succeeded(output), at(6), Vec::new()).await.unwrap()
+    );
+    for version in [40, 41] {
+        put_document(ledger, &format!("user/{version}"), None, version).await;
+    }
+    let dead = DeliveryRow { dead: true, ..delivery(51) };
+    ledger.enqueue(vec![delivery(50), dead, delivery(52)]).await.unwrap();
     let expected = LedgerStat {
         vaults: 1,
         archives: 2,
@@ -68,6 +77,9 @@ pub(super) async fn counts_tell_what_there_is(ledger: &dyn Ledger) {
         jobs: 1,
         staged: 1,
         dead_bytes: RECORD_BYTES,
+        documents: 2,
+        deliveries: 2,
+        dead_deliveries: 1,
     };
     assert_eq!(ledger.stat().await.unwrap(), expected);
     assert_eq!(ledger.vault_by_number(V).await.unwrap().unwrap().archives, 2);

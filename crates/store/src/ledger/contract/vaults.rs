@@ -76,7 +76,9 @@ pub(super) async fn deleting_a_vault_discards_what_is_left_of_it(ledger: &dyn Le
     ledger.create_job(archive_job(30, 11)).await.unwrap();
     ledger.create_job(inventory_job(31, 3)).await.unwrap();
     let output = Some(InventoryOutput { extent: extent(4), next: None });
-    assert!(ledger.end_job(JobNumber(31), JobEnd::Succeeded(output), at(40)).await.unwrap());
+    assert!(
+        ledger.end_job(JobNumber(31), JobEnd::Succeeded(output), at(40), Vec::new()).await.unwrap()
+    );
     assert_eq!(staged(ledger).await, [9]);
 
     assert_eq!(vault(ledger).await.writes, 6);

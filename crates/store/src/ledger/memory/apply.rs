@@ -2,6 +2,7 @@
 
 use super::Tables;
 use crate::{
+    document::{DocumentEntry, DocumentRow},
     entry::{ArchiveEntry, ArchiveNumber, Entry, Outcome, UploadNumber, VaultNumber},
     ledger::{ArchiveRow, Stored, UploadRow, UploadState, VaultRow},
     payload::RecordPlace,
@@ -24,6 +25,7 @@ impl Tables {
             Entry::VaultDeleted { vault, writes, .. } => self.delete_vault(vault, writes),
             Entry::ArchiveCreated(entry) => self.create_archive(entry, place),
             Entry::ArchiveDeleted { vault, number, .. } => self.delete_archive(vault, number),
+            Entry::Document(entry) => self.change_document(entry),
         }
     }
 
@@ -60,6 +62,7 @@ impl Tables {
         self.staged.extend(outputs.map(|output| output.extent.payload));
         self.tokens.retain(|(of, _), _| *of != vault);
         self.completed.retain(|(of, _), _| *of != vault);
+        self.documents.retain(|_, row| row.vault != Some(vault));
         Outcome::Done { writes }
     }
 
@@ -94,6 +97,7 @@ impl Tables {
             seal: entry.seal,
             description: entry.description,
             created: entry.created,
+            aged: entry.aged,
             size: entry.size,
             tree_hash: entry.tree_hash,
             stored,
@@ -178,6 +182,26 @@ impl Tables {
         row.deleted_write = Some(vault.writes);
         self.deleted.insert((vault.number, number));
         Outcome::Done { writes: vault.writes }
+    }
+
+    fn change_document(&mut self, entry: DocumentEntry) -> Outcome {
+        if entry.vault.is_some_and(|vault| !self.vaults.contains_key(&vault)) {
+            return Outcome::VaultGone;
+        }
+        let found = self.documents.get(&entry.name).map(|row| row.version);
+        if found != entry.after {
+            return Outcome::DocumentChanged(found);
+        }
+        let DocumentEntry { name, vault, version, value, .. } = entry;
+        match value {
+            Some(value) => {
+                self.documents.insert(name.clone(), DocumentRow { name, vault, version, value });
+            }
+            None => {
+                self.documents.remove(&name);
+            }
+        }
+        Outcome::Done { writes: version }
     }
 
     /// Forgets an archive that nothing needs any more.

@@ -14,15 +14,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use icefield_protocol::{AccountId, JobStatus, Timestamp, UploadToken, VaultName};
+use icefield_protocol::{AccountId, JobStatus, Tier, Timestamp, UploadToken, VaultName};
 
 use super::{
-    ArchiveQuery, ArchiveRow, InventorySnapshot, JobEnd, JobFilter, JobRow, Ledger, LedgerStat,
-    PartRow, Stored, UploadRow, UploadState, VaultRow,
+    ArchiveQuery, ArchiveRow, DeliveryRow, InventorySnapshot, JobEnd, JobFilter, JobKind, JobRow,
+    Ledger, LedgerStat, PartRow, RetrievalLoad, Stored, UploadRow, UploadState, VaultRow,
 };
 use crate::{
+    document::{DocumentName, DocumentRow},
     entry::{
-        ArchiveNumber, Entry, Extent, JobNumber, Outcome, PayloadId, UploadNumber, VaultNumber,
+        ArchiveNumber, DeliveryNumber, Entry, Extent, JobNumber, Outcome, PayloadId, UploadNumber,
+        VaultNumber,
     },
     error::StoreError,
     payload::{LogPosition, RecordPlace},
@@ -50,6 +52,8 @@ struct Tables {
     uploads: BTreeMap<UploadNumber, UploadRow>,
     parts: BTreeMap<(UploadNumber, u32), Extent>,
     jobs: BTreeMap<JobNumber, JobRow>,
+    documents: BTreeMap<DocumentName, DocumentRow>,
+    deliveries: BTreeMap<DeliveryNumber, DeliveryRow>,
     staged: BTreeSet<PayloadId>,
     /// By pack.
     dead_bytes: BTreeMap<u32, u64>,
@@ -104,6 +108,27 @@ impl Tables {
         let of_parts = self.parts.values().map(|extent| extent.payload);
         let outputs = self.jobs.values().filter_map(|row| row.output);
         of_archives.chain(of_parts).chain(outputs.map(|output| output.extent.payload)).collect()
+    }
+
+    fn enqueue(&mut self, deliveries: Vec<DeliveryRow>) {
+        for row in deliveries {
+            self.used_number(row.number.0);
+            self.deliveries.entry(row.number).or_insert(row);
+        }
+    }
+
+    fn load(&self, account: &AccountId, hours: u64, since: Timestamp) -> RetrievalLoad {
+        let mut load = RetrievalLoad::default();
+        for job in self.jobs.values() {
+            let vault = self.vaults.get(&job.vault);
+            if let JobKind::Archive { range, tier: Tier::Standard, .. } = job.kind
+                && vault.is_some_and(|vault| vault.account == *account)
+            {
+                let is_running = job.status == JobStatus::InProgress;
+                load.add(range, hours, is_running, job.created >= since);
+            }
+        }
+        load
     }
 
     fn upload_by_token(&self, vault: VaultNumber, token: UploadToken) -> Option<&UploadRow> {
@@ -374,6 +399,7 @@ impl Ledger for MemoryLedger {
         number: JobNumber,
         end: JobEnd,
         at: Timestamp,
+        deliveries: Vec<DeliveryRow>,
     ) -> Result<bool, StoreError> {
         let mut tables = self.tables();
         let Some(row) = tables.jobs.get_mut(&number) else { return Ok(false) };
@@ -394,6 +420,7 @@ impl Ledger for MemoryLedger {
                 row.message = Some(reason);
             }
         }
+        tables.enqueue(deliveries);
         Ok(true)
     }
 
@@ -403,6 +430,76 @@ impl Ledger for MemoryLedger {
 
     async fn purge(&self, limit: usize) -> Result<u64, StoreError> {
         Ok(self.tables().purge(limit))
+    }
+
+    async fn retrieval_load(
+        &self,
+        account: &AccountId,
+        hours: u64,
+        since: Timestamp,
+    ) -> Result<RetrievalLoad, StoreError> {
+        Ok(self.tables().load(account, hours, since))
+    }
+
+    async fn document(&self, name: &DocumentName) -> Result<Option<DocumentRow>, StoreError> {
+        Ok(self.tables().documents.get(name).cloned())
+    }
+
+    async fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&DocumentName>,
+        limit: usize,
+    ) -> Result<Vec<DocumentRow>, StoreError> {
+        let tables = self.tables();
+        let rows =
+            tables.documents.iter().filter(|(name, _)| after.is_none_or(|after| *name > after));
+        let rows = rows.filter(|(name, _)| name.as_str().starts_with(prefix));
+        Ok(rows.take(limit).map(|(_, row)| row.clone()).collect())
+    }
+
+    async fn enqueue(&self, deliveries: Vec<DeliveryRow>) -> Result<(), StoreError> {
+        self.tables().enqueue(deliveries);
+        Ok(())
+    }
+
+    async fn due_deliveries(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let tables = self.tables();
+        let waiting = tables.deliveries.values().filter(|row| !row.dead);
+        let mut due: Vec<_> = waiting.filter(|row| row.next <= now).collect();
+        due.sort_by_key(|row| (row.next, row.number));
+        Ok(due.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.deliveries.values().filter(|row| !row.dead).map(|row| row.next).min())
+    }
+
+    async fn update_delivery(&self, row: DeliveryRow) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        let Some(found) = tables.deliveries.get_mut(&row.number) else { return Ok(false) };
+        *found = row;
+        Ok(true)
+    }
+
+    async fn remove_delivery(&self, number: DeliveryNumber) -> Result<bool, StoreError> {
+        Ok(self.tables().deliveries.remove(&number).is_some())
+    }
+
+    async fn dead_deliveries(
+        &self,
+        after_number: Option<DeliveryNumber>,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let tables = self.tables();
+        let first = after(after_number, DeliveryNumber(0));
+        let rows = tables.deliveries.range((first, Bound::Unbounded)).map(|(_, row)| row);
+        Ok(rows.filter(|row| row.dead).take(limit).cloned().collect())
     }
 
     async fn stat(&self) -> Result<LedgerStat, StoreError> {
@@ -417,6 +514,9 @@ impl Ledger for MemoryLedger {
             jobs: tables.jobs.len() as u64,
             staged: tables.staged.len() as u64,
             dead_bytes: tables.dead_bytes.values().sum(),
+            documents: tables.documents.len() as u64,
+            deliveries: tables.deliveries.values().filter(|row| !row.dead).count() as u64,
+            dead_deliveries: tables.deliveries.values().filter(|row| row.dead).count() as u64,
         })
     }
 }

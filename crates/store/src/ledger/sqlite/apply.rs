@@ -5,9 +5,10 @@ use rusqlite::{Connection, params};
 use super::{
     archive,
     columns::{execute, find, list},
-    staging, state, upload, vault,
+    document, staging, state, upload, vault,
 };
 use crate::{
+    document::{DocumentEntry, DocumentRow},
     entry::{ArchiveEntry, ArchiveNumber, Entry, Extent, Outcome, UploadNumber, VaultNumber},
     ledger::{ArchiveRow, Stored, UploadRow, UploadState, VaultRow},
     payload::{LogPosition, RecordPlace},
@@ -44,6 +45,7 @@ fn apply_one(db: &Connection, entry: Entry, place: RecordPlace) -> rusqlite::Res
         Entry::VaultDeleted { vault, writes, .. } => delete_vault(db, vault, writes),
         Entry::ArchiveCreated(entry) => create_archive(db, entry, place),
         Entry::ArchiveDeleted { vault, number, .. } => delete_archive(db, vault, number),
+        Entry::Document(entry) => change_document(db, entry),
     }
 }
 
@@ -75,6 +77,7 @@ fn delete_vault(db: &Connection, number: VaultNumber, writes: u64) -> rusqlite::
     ] {
         execute(db, sql, [number])?;
     }
+    document::remove_of_vault(db, number)?;
     Ok(Outcome::Done { writes })
 }
 
@@ -95,6 +98,7 @@ fn create_archive(
         seal: entry.seal,
         description: entry.description.clone(),
         created: entry.created,
+        aged: entry.aged,
         size: entry.size,
         tree_hash: entry.tree_hash,
         stored: Stored::of(&entry, place),
@@ -253,6 +257,24 @@ fn delete_archive(
         },
     )?;
     Ok(Outcome::Done { writes })
+}
+
+fn change_document(db: &Connection, entry: DocumentEntry) -> rusqlite::Result<Outcome> {
+    if let Some(vault) = entry.vault
+        && vault::by_number(db, vault)?.is_none()
+    {
+        return Ok(Outcome::VaultGone);
+    }
+    let found = document::version(db, &entry.name)?;
+    if found != entry.after {
+        return Ok(Outcome::DocumentChanged(found));
+    }
+    let DocumentEntry { name, vault, version, value, .. } = entry;
+    match value {
+        Some(value) => document::put(db, &DocumentRow { name, vault, version, value })?,
+        None => document::remove(db, &name)?,
+    }
+    Ok(Outcome::Done { writes: version })
 }
 
 fn set_counters(db: &Connection, vault: &VaultRow) -> rusqlite::Result<()> {

@@ -16,8 +16,8 @@ use crate::{
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT number, vault, seal_key, salt, description, created, size, tree_hash, created_write, \
-             deleted_write, payload, upload, pack, offset, length FROM archives ",
+            "SELECT number, vault, seal_key, salt, description, created, aged, size, tree_hash, \
+             created_write, deleted_write, payload, upload, pack, offset, length FROM archives ",
             $rest
         )
     };
@@ -30,6 +30,7 @@ fn row(mut columns: Columns<'_>) -> rusqlite::Result<ArchiveRow> {
         seal: columns.seal()?,
         description: columns.convert_opt()?,
         created: columns.read()?,
+        aged: columns.read_opt()?,
         size: columns.get()?,
         tree_hash: columns.read()?,
         created_write: columns.get()?,
@@ -59,8 +60,9 @@ pub(super) fn insert(db: &Connection, archive: &ArchiveRow) -> rusqlite::Result<
     };
     execute(
         db,
-        "INSERT INTO archives (number, vault, seal_key, salt, description, created, size, tree_hash, created_write, \
-         payload, upload, pack, offset, length) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        "INSERT INTO archives (number, vault, seal_key, salt, description, created, aged, size, tree_hash, \
+         created_write, payload, upload, pack, offset, length) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             archive.number,
             archive.vault,
@@ -68,6 +70,7 @@ pub(super) fn insert(db: &Connection, archive: &ArchiveRow) -> rusqlite::Result<
             archive.seal.salt,
             archive.description.as_ref().map(|text| text.as_str()),
             archive.created.unix_millis(),
+            archive.aged.map(Timestamp::unix_millis),
             archive.size,
             archive.tree_hash.as_bytes(),
             archive.created_write,

@@ -9,7 +9,10 @@ use rusqlite::{
 };
 
 use crate::{
-    entry::{ArchiveNumber, Extent, IdSeal, JobNumber, PayloadId, UploadNumber, VaultNumber},
+    entry::{
+        ArchiveNumber, DeliveryNumber, Extent, IdSeal, JobNumber, PayloadId, UploadNumber,
+        VaultNumber,
+    },
     ledger::PartRow,
 };
 
@@ -29,7 +32,7 @@ macro_rules! number_column {
     )*};
 }
 
-number_column!(VaultNumber ArchiveNumber UploadNumber JobNumber);
+number_column!(VaultNumber ArchiveNumber UploadNumber JobNumber DeliveryNumber);
 
 impl ToSql for PayloadId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

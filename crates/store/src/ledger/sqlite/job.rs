@@ -1,15 +1,15 @@
 //! Jobs in SQL.
 
-use icefield_protocol::{JobStatus, Timestamp};
+use icefield_protocol::{AccountId, JobStatus, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{
     columns::{Columns, bound, execute, find, list},
-    staging, state,
+    outbox, staging, state,
 };
 use crate::{
     entry::{Extent, JobNumber, VaultNumber},
-    ledger::{InventoryOutput, JobEnd, JobFilter, JobKind, JobRow},
+    ledger::{DeliveryRow, InventoryOutput, JobEnd, JobFilter, JobKind, JobRow, RetrievalLoad},
 };
 
 macro_rules! select {
@@ -175,6 +175,7 @@ pub(super) fn end(
     number: JobNumber,
     end: JobEnd,
     at: Timestamp,
+    deliveries: &[DeliveryRow],
 ) -> rusqlite::Result<bool> {
     let (status, message, output) = match end {
         JobEnd::Succeeded(output) => (JobStatus::Succeeded, None, output),
@@ -201,7 +202,31 @@ pub(super) fn end(
     if let Some(output) = output {
         staging::unstage(db, output.extent.payload)?;
     }
+    outbox::enqueue(db, deliveries)?;
     Ok(true)
+}
+
+/// The Standard retrievals that count for a load: those in progress by one index, those initiated since by another.
+pub(super) const LOAD: &str = "
+    SELECT range_first, range_last, status = 'InProgress', created >= ?2 FROM jobs
+    WHERE tier = 'Standard' AND (status = 'InProgress' OR created >= ?2)
+      AND vault IN (SELECT number FROM vaults WHERE account = ?1)";
+
+pub(super) fn load(
+    db: &Connection,
+    account: &AccountId,
+    hours: u64,
+    since: Timestamp,
+) -> rusqlite::Result<RetrievalLoad> {
+    let mut load = RetrievalLoad::default();
+    let mut statement = db.prepare_cached(LOAD)?;
+    let mut rows = statement.query(params![account.as_str(), since.unix_millis()])?;
+    while let Some(row) = rows.next()? {
+        let mut columns = Columns::of(row);
+        let range = (columns.get()?, columns.get()?);
+        load.add(range, hours, columns.get()?, columns.get()?);
+    }
+    Ok(load)
 }
 
 pub(super) fn expire(db: &Connection, before: Timestamp) -> rusqlite::Result<u64> {

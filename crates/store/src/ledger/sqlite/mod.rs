@@ -11,9 +11,11 @@
 mod apply;
 mod archive;
 mod columns;
+mod document;
 mod failure;
 mod files;
 mod job;
+mod outbox;
 mod purge;
 mod readers;
 mod schema;
@@ -38,12 +40,14 @@ use rusqlite::Connection;
 
 use self::{failure::Failure, readers::Readers, writer::Writer};
 use super::{
-    ArchiveQuery, ArchiveRow, JobEnd, JobFilter, JobRow, Ledger, LedgerStat, PartRow, UploadRow,
-    UploadState, VaultRow,
+    ArchiveQuery, ArchiveRow, DeliveryRow, JobEnd, JobFilter, JobRow, Ledger, LedgerStat, PartRow,
+    RetrievalLoad, UploadRow, UploadState, VaultRow,
 };
 use crate::{
+    document::{DocumentName, DocumentRow},
     entry::{
-        ArchiveNumber, Entry, Extent, JobNumber, Outcome, PayloadId, UploadNumber, VaultNumber,
+        ArchiveNumber, DeliveryNumber, Entry, Extent, JobNumber, Outcome, PayloadId, UploadNumber,
+        VaultNumber,
     },
     error::StoreError,
     payload::{LogPosition, RecordPlace},
@@ -313,8 +317,10 @@ impl Ledger for SqliteLedger {
         number: JobNumber,
         end: JobEnd,
         at: Timestamp,
+        deliveries: Vec<DeliveryRow>,
     ) -> Result<bool, StoreError> {
-        self.write("ending a job", move |db| job::end(db, number, end, at)).await
+        let end = move |db: &Connection| job::end(db, number, end, at, &deliveries);
+        self.write("ending a job", end).await
     }
 
     async fn expire_jobs(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -323,6 +329,64 @@ impl Ledger for SqliteLedger {
 
     async fn purge(&self, limit: usize) -> Result<u64, StoreError> {
         self.write("purging deleted archives", move |db| purge::purge(db, limit)).await
+    }
+
+    async fn retrieval_load(
+        &self,
+        account: &AccountId,
+        hours: u64,
+        since: Timestamp,
+    ) -> Result<RetrievalLoad, StoreError> {
+        let account = account.clone();
+        self.read("adding up retrievals", move |db| job::load(db, &account, hours, since)).await
+    }
+
+    async fn document(&self, name: &DocumentName) -> Result<Option<DocumentRow>, StoreError> {
+        let name = name.clone();
+        self.read("finding a document", move |db| document::by_name(db, &name)).await
+    }
+
+    async fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&DocumentName>,
+        limit: usize,
+    ) -> Result<Vec<DocumentRow>, StoreError> {
+        let (prefix, after) = (prefix.to_owned(), after.cloned());
+        let list = move |db: &Connection| document::of_prefix(db, &prefix, after.as_ref(), limit);
+        self.read("listing documents", list).await
+    }
+
+    async fn enqueue(&self, deliveries: Vec<DeliveryRow>) -> Result<(), StoreError> {
+        self.write("recording messages", move |db| outbox::enqueue(db, &deliveries)).await
+    }
+
+    async fn due_deliveries(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        self.read("listing due messages", move |db| outbox::due(db, now, limit)).await
+    }
+
+    async fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read("finding the next message", outbox::next).await
+    }
+
+    async fn update_delivery(&self, row: DeliveryRow) -> Result<bool, StoreError> {
+        self.write("recording a delivery", move |db| outbox::update(db, &row)).await
+    }
+
+    async fn remove_delivery(&self, number: DeliveryNumber) -> Result<bool, StoreError> {
+        self.write("forgetting a message", move |db| outbox::remove(db, number)).await
+    }
+
+    async fn dead_deliveries(
+        &self,
+        after: Option<DeliveryNumber>,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        self.read("listing messages given up", move |db| outbox::dead(db, after, limit)).await
     }
 
     async fn stat(&self) -> Result<LedgerStat, StoreError> {

@@ -23,7 +23,7 @@ use crate::{
 /// "icef" in ASCII, so that `file` and other tools can tell a ledger from other databases.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"icef");
 /// The newest schema this program knows.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 /// How long to wait for a lock that somebody outside, looking at the file with a tool of their own, holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than there are statements in this folder.
@@ -65,6 +65,7 @@ CREATE TABLE archives (
     salt BLOB NOT NULL,
     description TEXT,
     created INTEGER NOT NULL,
+    aged INTEGER,
     size INTEGER NOT NULL,
     tree_hash BLOB NOT NULL,
     pack INTEGER,
@@ -158,6 +159,31 @@ CREATE INDEX inventory_jobs ON jobs (vault, writes) WHERE writes IS NOT NULL;
 CREATE INDEX due_jobs ON jobs (due) WHERE status = 'InProgress';
 CREATE INDEX jobs_by_output ON jobs (output_payload) WHERE output_payload IS NOT NULL;
 CREATE INDEX ended_jobs ON jobs (completed) WHERE completed IS NOT NULL;
+CREATE INDEX standard_jobs ON jobs (created) WHERE tier = 'Standard';
+
+-- Values may be long, so rows live under numbers and the names beside them.
+CREATE TABLE documents (
+    name TEXT NOT NULL UNIQUE,
+    vault INTEGER,
+    version INTEGER NOT NULL,
+    value TEXT NOT NULL
+) STRICT;
+CREATE INDEX documents_of_vault ON documents (vault) WHERE vault IS NOT NULL;
+
+CREATE TABLE deliveries (
+    number INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    message TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    dead INTEGER NOT NULL,
+    error TEXT
+) STRICT;
+CREATE INDEX due_deliveries ON deliveries (next) WHERE dead = 0;
+CREATE INDEX dead_deliveries ON deliveries (dead) WHERE dead = 1;
 
 CREATE TABLE staged (payload BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE dead_bytes (pack INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;

@@ -33,7 +33,9 @@ pub(super) fn stat(db: &Connection) -> rusqlite::Result<LedgerStat> {
     let sql = "SELECT (SELECT count(*) FROM vaults), (SELECT coalesce(sum(archives), 0) FROM vaults), \
                (SELECT coalesce(sum(bytes), 0) FROM vaults), \
                (SELECT count(*) FROM uploads WHERE state = 'in progress'), (SELECT count(*) FROM jobs), \
-               (SELECT count(*) FROM staged), (SELECT coalesce(sum(bytes), 0) FROM dead_bytes)";
+               (SELECT count(*) FROM staged), (SELECT coalesce(sum(bytes), 0) FROM dead_bytes), \
+               (SELECT count(*) FROM documents), (SELECT count(*) FROM deliveries WHERE dead = 0), \
+               (SELECT count(*) FROM deliveries WHERE dead = 1)";
     let stat = find(db, sql, [], |mut columns| {
         Ok(LedgerStat {
             vaults: columns.get()?,
@@ -43,6 +45,9 @@ pub(super) fn stat(db: &Connection) -> rusqlite::Result<LedgerStat> {
             jobs: columns.get()?,
             staged: columns.get()?,
             dead_bytes: columns.get()?,
+            documents: columns.get()?,
+            deliveries: columns.get()?,
+            dead_deliveries: columns.get()?,
         })
     })?;
     stat.ok_or(rusqlite::Error::QueryReturnedNoRows)
