@@ -15,6 +15,7 @@ mod id;
 mod inventory;
 mod job;
 mod page;
+pub mod policy;
 mod settings;
 mod upload;
 mod vault;

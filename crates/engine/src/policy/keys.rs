@@ -1,0 +1,174 @@
+//! What is known about a request: condition keys and their values.
+
+use std::collections::BTreeMap;
+
+use super::principal::PrincipalRef;
+
+/// The names of condition keys that requests here can carry.
+pub mod key {
+    /// Age in whole days of the archive that the request is about, by the vault's clock.
+    pub const ARCHIVE_AGE_IN_DAYS: &str = "glacier:ArchiveAgeInDays";
+    /// Prefix of the vault's tags: `glacier:ResourceTag/` and the tag's key.
+    pub const GLACIER_RESOURCE_TAG: &str = "glacier:ResourceTag/";
+    /// The same tags under the name that every service has.
+    pub const RESOURCE_TAG: &str = "aws:ResourceTag/";
+    /// Date and time of the request, ISO 8601.
+    pub const CURRENT_TIME: &str = "aws:CurrentTime";
+    /// Date and time of the request, in seconds since 1970.
+    pub const EPOCH_TIME: &str = "aws:EpochTime";
+    /// Address of the caller.
+    pub const SOURCE_IP: &str = "aws:SourceIp";
+    /// Whether the request came over TLS.
+    pub const SECURE_TRANSPORT: &str = "aws:SecureTransport";
+    /// The `User-Agent` header.
+    pub const USER_AGENT: &str = "aws:UserAgent";
+    /// The `Referer` header.
+    pub const REFERER: &str = "aws:Referer";
+    /// Region of the endpoint that was called.
+    pub const REQUESTED_REGION: &str = "aws:RequestedRegion";
+    /// ARN of the caller.
+    pub const PRINCIPAL_ARN: &str = "aws:PrincipalArn";
+    /// Account of the caller.
+    pub const PRINCIPAL_ACCOUNT: &str = "aws:PrincipalAccount";
+    /// `Account` for root, `User` for a user.
+    pub const PRINCIPAL_TYPE: &str = "aws:PrincipalType";
+    /// Whether an AWS service makes the call itself; never so here.
+    pub const PRINCIPAL_IS_AWS_SERVICE: &str = "aws:PrincipalIsAWSService";
+    /// Name of the calling user; absent for root.
+    pub const USERNAME: &str = "aws:username";
+    /// Identifier of the caller: the account's number for root.
+    pub const USERID: &str = "aws:userid";
+    /// Whether temporary credentials were given out with a second factor; absent for long-term ones.
+    pub const MULTI_FACTOR_AUTH_PRESENT: &str = "aws:MultiFactorAuthPresent";
+    /// Seconds since the second factor was shown.
+    pub const MULTI_FACTOR_AUTH_AGE: &str = "aws:MultiFactorAuthAge";
+    /// When temporary credentials were given out; absent for long-term ones.
+    pub const TOKEN_ISSUE_TIME: &str = "aws:TokenIssueTime";
+    /// Account that owns the resource.
+    pub const RESOURCE_ACCOUNT: &str = "aws:ResourceAccount";
+    /// Keys of the tags that a request adds or removes; many-valued.
+    pub const TAG_KEYS: &str = "aws:TagKeys";
+    /// Prefix of the tags that a request adds: `aws:RequestTag/` and the tag's key.
+    pub const REQUEST_TAG: &str = "aws:RequestTag/";
+}
+
+/// The keys of one request. Names are compared without case, as IAM does, the tag's key in them included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContextKeys(BTreeMap<String, Vec<String>>);
+
+impl ContextKeys {
+    /// No keys.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The keys that follow from who asks: its ARN, account, type, and the name of a user.
+    #[must_use]
+    pub fn of_principal(principal: &PrincipalRef<'_>) -> Self {
+        let keys = Self::new()
+            .with(key::PRINCIPAL_ARN, principal.arn())
+            .with(key::PRINCIPAL_ACCOUNT, principal.account.as_str())
+            .with(key::PRINCIPAL_IS_AWS_SERVICE, "false");
+        match principal.user {
+            Some(user) => keys.with(key::PRINCIPAL_TYPE, "User").with(key::USERNAME, user),
+            None => keys
+                .with(key::PRINCIPAL_TYPE, "Account")
+                .with(key::USERID, principal.account.as_str()),
+        }
+    }
+
+    /// Adds a value. Values under names that differ only in case add up: two such tags are one key with two values.
+    #[must_use]
+    pub fn with(self, name: &str, value: impl Into<String>) -> Self {
+        self.with_many(name, [value])
+    }
+
+    /// Adds the values of a many-valued key. Without any the key stays absent.
+    #[must_use]
+    pub fn with_many<V: Into<String>>(
+        mut self,
+        name: &str,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.0.entry(name.to_lowercase()).or_default().extend(values.into_iter().map(Into::into));
+        self
+    }
+
+    /// Returns the values of a key; empty when it is absent.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &[String] {
+        self.0.get(&name.to_lowercase()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The value of a key that has exactly one.
+    pub(super) fn single(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a vault policy may name the key: what a request can carry, and what AWS has for every service.
+///
+/// A key that can never be present would make a rule that is never enforced, and a slip of the pen is such a key.
+pub(super) fn is_known(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let tag =
+        |prefix: &str| name.strip_prefix(&prefix.to_lowercase()).is_some_and(|tag| !tag.is_empty());
+    GLOBAL_KEYS.iter().any(|known| name == known.to_lowercase())
+        || name == key::ARCHIVE_AGE_IN_DAYS.to_lowercase()
+        || [key::GLACIER_RESOURCE_TAG, key::RESOURCE_TAG, key::REQUEST_TAG, "aws:PrincipalTag/"]
+            .iter()
+            .any(|prefix| tag(prefix))
+}
+
+/// AWS's global condition keys without a tag in their name ("AWS global condition context keys").
+const GLOBAL_KEYS: &[&str] = &[
+    "aws:AssumedRoot",
+    "aws:CalledVia",
+    "aws:CalledViaFirst",
+    "aws:CalledViaLast",
+    "aws:ChatbotSourceArn",
+    "aws:CurrentTime",
+    "aws:Ec2InstanceSourcePrivateIPv4",
+    "aws:Ec2InstanceSourceVpc",
+    "aws:EpochTime",
+    "aws:FederatedProvider",
+    "aws:MultiFactorAuthAge",
+    "aws:MultiFactorAuthPresent",
+    "aws:PrincipalAccount",
+    "aws:PrincipalArn",
+    "aws:PrincipalIsAWSService",
+    "aws:PrincipalOrgID",
+    "aws:PrincipalOrgPaths",
+    "aws:PrincipalServiceName",
+    "aws:PrincipalServiceNamesList",
+    "aws:PrincipalType",
+    "aws:Referer",
+    "aws:RequestedRegion",
+    "aws:ResourceAccount",
+    "aws:ResourceOrgID",
+    "aws:ResourceOrgPaths",
+    "aws:SecureTransport",
+    "aws:SourceAccount",
+    "aws:SourceArn",
+    "aws:SourceIdentity",
+    "aws:SourceIp",
+    "aws:SourceOrgID",
+    "aws:SourceOrgPaths",
+    "aws:SourceVpc",
+    "aws:SourceVpcArn",
+    "aws:SourceVpce",
+    "aws:TagKeys",
+    "aws:TokenIssueTime",
+    "aws:UserAgent",
+    "aws:ViaAWSService",
+    "aws:VpceAccount",
+    "aws:VpceOrgID",
+    "aws:VpceOrgPaths",
+    "aws:VpcSourceIp",
+    "aws:userid",
+    "aws:username",
+];
