@@ -8,6 +8,7 @@
 mod access;
 mod archive;
 mod body;
+mod documents;
 mod engine;
 mod error;
 mod housekeeping;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::{datetime, format_description};
-use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
+use time::{Month, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use crate::text::serde_as_text;
 
@@ -88,6 +88,40 @@ impl Timestamp {
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Returns the beginning of the day in UTC.
+    #[must_use]
+    pub const fn start_of_day(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(24 * 60 * 60 * 1000))
+    }
+
+    /// Returns how many days the month has.
+    #[must_use]
+    pub fn days_in_month(self) -> u8 {
+        let date = self.date();
+        date.month().length(date.year())
+    }
+
+    /// Returns the same day and time of the next month, clamped to its last day: 31 January becomes 28 or 29 February.
+    #[must_use]
+    pub fn next_month(self) -> Self {
+        let date = self.date();
+        let month = date.month().next();
+        let year = date.year() + i32::from(month == Month::January);
+        let day = date.day().min(month.length(year));
+        // The last month there is has no next one.
+        let next = time::Date::from_calendar_date(year, month, day);
+        next.map_or(Self(MAX_UNIX_MILLIS), |next| {
+            let moved = (next - date).whole_milliseconds();
+            Self::from_unix_millis(self.0.saturating_add(i64::try_from(moved).unwrap_or(i64::MAX)))
+        })
+    }
+
+    fn date(self) -> time::Date {
+        OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000))
+            .expect("the years 0 to 9999 have a calendar")
+            .date()
     }
 
     fn written(self, format: &[BorrowedFormatItem<'_>]) -> String {
@@ -238,5 +272,26 @@ mod tests {
             drop(Timestamp::parse(&text));
             drop(Timestamp::parse(&format!("2013-03-20T17:03:43{text}")));
         }
+    }
+
+    #[test]
+    fn months_follow_each_other_by_the_calendar() {
+        for (date, next, days) in [
+            ("2017-08-31T10:20:30.456Z", "2017-09-30T10:20:30.456Z", 31),
+            ("2017-01-31T00:00:00.000Z", "2017-02-28T00:00:00.000Z", 31),
+            ("2020-01-30T23:59:59.999Z", "2020-02-29T23:59:59.999Z", 31),
+            ("2019-12-15T01:02:03.000Z", "2020-01-15T01:02:03.000Z", 31),
+            ("2020-02-10T00:00:00.000Z", "2020-03-10T00:00:00.000Z", 29),
+        ] {
+            let date = Timestamp::parse(date).unwrap();
+            assert_eq!(
+                (date.next_month().to_string().as_str(), date.days_in_month()),
+                (next, days)
+            );
+        }
+        let date = Timestamp::parse("2017-08-31T10:20:30.456Z").unwrap();
+        assert_eq!(date.start_of_day().to_string(), "2017-08-31T00:00:00.000Z");
+        let before = Timestamp::parse("1969-12-31T10:20:30.456Z").unwrap();
+        assert_eq!(before.start_of_day().to_string(), "1969-12-31T00:00:00.000Z");
     }
 }
