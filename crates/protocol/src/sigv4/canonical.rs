@@ -58,8 +58,9 @@ fn encode(bytes: &[u8], kept: &[u8], out: &mut String) {
     }
 }
 
-/// Returns the bytes that a percent-encoded text stands for.
-pub(super) fn decoded(text: &str) -> Vec<u8> {
+/// Returns the bytes that a percent-encoded text stands for; what is no escape stands for itself.
+#[must_use]
+pub fn decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     let mut out = Vec::with_capacity(rest.len());
     while let Some((&byte, tail)) = rest.split_first() {

@@ -21,6 +21,7 @@ mod time;
 mod verify;
 
 pub use self::authorization::{Authorization, Scope};
+pub use self::canonical::decoded;
 pub use self::error::SigV4Error;
 pub use self::key::{AccessKeyId, InvalidAccessKeyId, SecretKey, SigningKey};
 pub use self::sign::Signer;
