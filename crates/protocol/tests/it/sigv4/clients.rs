@@ -1,0 +1,1 @@
+//! Requests as the clients of the service sign them.
