@@ -114,7 +114,8 @@ impl Engine {
     }
 }
 
-fn read<T: DeserializeOwned>(value: Value) -> Result<T, EngineError> {
+/// Reads the value of a document.
+pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, EngineError> {
     serde_json::from_value(value)
         .map_err(|error| EngineError::unexpected("reading a document", &error))
 }

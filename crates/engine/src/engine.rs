@@ -7,7 +7,13 @@ use icefield_protocol::{AccountId, Timestamp, VaultArn, VaultName};
 use icefield_store::{Store, ledger::VaultRow};
 use tokio::sync::Mutex;
 
-use crate::{error::EngineError, id::Sealer, settings::Settings, upload::UploadLocks};
+use crate::{
+    account::{MasterKey, Secrets},
+    error::EngineError,
+    id::Sealer,
+    settings::Settings,
+    upload::UploadLocks,
+};
 
 /// The vaults of a store under Glacier's rules. Clones are the same engine.
 ///
@@ -27,22 +33,39 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) settings: Settings,
     pub(crate) ids: Sealer,
+    /// Seals the secrets of keys; none when no master key was given.
+    pub(crate) secrets: Option<Secrets>,
     account: AccountId,
     /// Held while a vault is counted and created, so that the limit holds.
     pub(crate) creating: Mutex<()>,
+    /// Held while a retrieval is counted against a limit and started.
+    pub(crate) retrieving: Mutex<()>,
     /// Held while due jobs are run, so that no job is run twice.
     pub(crate) running: Mutex<()>,
     pub(crate) uploads: UploadLocks,
 }
 
 impl Engine {
-    /// Begins to serve a store.
+    /// Begins to serve a store; without a master key, so that nothing can be signed for it.
+    ///
+    /// # Errors
+    ///
+    /// When the store has no key for IDs.
+    pub async fn open(store: Store, settings: Settings) -> Result<Self, EngineError> {
+        Self::open_with(store, settings, None).await
+    }
+
+    /// Begins to serve a store whose keys are sealed with `master_key`.
     ///
     /// # Errors
     ///
     /// When the store has no key for IDs.
     #[expect(clippy::unused_async, reason = "a ledger shared by several servers is asked here")]
-    pub async fn open(store: Store, settings: Settings) -> Result<Self, EngineError> {
+    pub async fn open_with(
+        store: Store,
+        settings: Settings,
+        master_key: Option<&MasterKey>,
+    ) -> Result<Self, EngineError> {
         let keys = store.id_keys();
         let numbers = 0..=keys.newest().0;
         let keys = numbers.filter_map(|number| Some((number, *keys.by_number(number)?)));
@@ -52,8 +75,10 @@ impl Engine {
             store,
             settings: settings.with_promised_minimums(),
             ids,
+            secrets: master_key.map(Secrets::new),
             account,
             creating: Mutex::new(()),
+            retrieving: Mutex::new(()),
             running: Mutex::new(()),
             uploads: UploadLocks::default(),
         };

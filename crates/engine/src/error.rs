@@ -4,11 +4,16 @@
 //! and captured answers); scripts match on some of these texts, so here they win over the house rule of lower case.
 //! [`EngineError::code`] is the other half of the answer. Sources are for the log only.
 
+use std::time::Duration;
+
 use icefield_protocol::{
-    ArchiveId, ByteRange, ErrorCode, JobId, Operation, Timestamp, UploadId, UploadToken, VaultArn,
+    AccountId, ArchiveId, ByteRange, ErrorCode, JobId, Operation, Timestamp, TopicName, UploadId,
+    UploadToken, UserName, VaultArn, sigv4::AccessKeyId,
 };
 use icefield_store::StoreError;
 use icefield_treehash::TreeHash;
+
+use crate::policy::PolicyError;
 
 /// Errors of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +34,58 @@ pub enum EngineError {
     /// The vault cannot be deleted: its last inventory lists archives, or it was written to since.
     #[error("Vault not empty or recently written to: {0}")]
     VaultNotEmpty(VaultArn),
+    /// The store has no such account.
+    #[error("There is no account {0}.")]
+    AccountNotFound(AccountId),
+    /// The account has no such user.
+    #[error("There is no user {0}.")]
+    UserNotFound(UserName),
+    /// The account has a user of this name.
+    #[error("There is a user {0} already.")]
+    UserExists(UserName),
+    /// There is no such key.
+    #[error("There is no key {0}.")]
+    KeyNotFound(AccessKeyId),
+    /// There is such a key already.
+    #[error("There is a key {0} already.")]
+    KeyExists(AccessKeyId),
+    /// A session would be too short or too long.
+    #[error("A session lasts 1 second to 36 hours, not {} seconds.", .0.as_secs())]
+    InvalidSession(Duration),
+    /// There is no key to seal secrets with.
+    #[error("No master key was given, so no secret can be read or kept.")]
+    NoMasterKey,
+    /// The secret of a key cannot be opened with the master key.
+    #[error("The master key is not the one that the secret of {0} was sealed with.")]
+    WrongMasterKey(AccessKeyId),
+    /// A policy that cannot be enforced as it stands.
+    #[error("The policy is invalid: {0}")]
+    InvalidPolicy(PolicyError),
+    /// Not the name of a policy.
+    #[error(
+        "{0:?} is not the name of a policy: it has 1 to 128 characters of a-z, A-Z, 0-9 and `+ = , . @ _ -`"
+    )]
+    InvalidPolicyName(String),
+    /// A user has as many policies as it may have.
+    #[error("The limit of {0} policies per user is reached.")]
+    PolicyLimit(usize),
+    /// There is no such topic.
+    #[error("There is no topic {0}.")]
+    TopicNotFound(TopicName),
+    /// A topic's destination cannot be.
+    #[error("{0}")]
+    InvalidDestination(String),
+    /// The account has as much provisioned capacity as it may have.
+    #[error("The limit of {0} units of provisioned capacity is reached.")]
+    CapacityLimit(usize),
+    /// The data retrieval policy refuses the job.
+    #[error("InitiateJob request denied by current data retrieval policy.")]
+    PolicyEnforced,
+    /// Expedited retrievals need provisioned capacity here, and the account has none.
+    #[error(
+        "There is no capacity for an expedited retrieval: purchase provisioned capacity, or use another tier."
+    )]
+    InsufficientCapacity,
     /// The account has as many vaults as it may have.
     #[error("The limit of {0} vaults per account is reached.")]
     VaultLimit(u64),
@@ -142,7 +199,22 @@ impl EngineError {
             | Self::JobNotFound(_)
             | Self::NoInventory(_) => ErrorCode::ResourceNotFound,
             Self::AccessDenied { .. } => ErrorCode::AccessDenied,
-            Self::VaultLimit(_) => ErrorCode::LimitExceeded,
+            Self::AccountNotFound(_)
+            | Self::UserNotFound(_)
+            | Self::KeyNotFound(_)
+            | Self::TopicNotFound(_) => ErrorCode::ResourceNotFound,
+            Self::UserExists(_)
+            | Self::KeyExists(_)
+            | Self::InvalidSession(_)
+            | Self::InvalidPolicy(_)
+            | Self::InvalidPolicyName(_)
+            | Self::InvalidDestination(_) => ErrorCode::InvalidParameterValue,
+            Self::NoMasterKey | Self::WrongMasterKey(_) => ErrorCode::ServiceUnavailable,
+            Self::PolicyEnforced => ErrorCode::PolicyEnforced,
+            Self::InsufficientCapacity => ErrorCode::InsufficientCapacity,
+            Self::VaultLimit(_) | Self::PolicyLimit(_) | Self::CapacityLimit(_) => {
+                ErrorCode::LimitExceeded
+            }
             Self::VaultNotEmpty(_)
             | Self::ForeignArchive(_)
             | Self::InvalidContentLength(_)

@@ -20,6 +20,7 @@ impl Engine {
     /// When the store fails; what was done until then stays done.
     pub async fn housekeeping(&self) -> Result<(), EngineError> {
         self.forget_uploads().await?;
+        self.forget_sessions().await?;
         let ledger = self.store().ledger();
         ledger.expire_jobs(self.ended_by(self.settings().job_lifetime)).await?;
         while ledger.purge(PURGE_BATCH).await? > 0 {}

@@ -6,8 +6,10 @@
 //! calls [`Engine::run_due_jobs`] when [`Engine::next_due`] says so, and [`Engine::housekeeping`] now and then.
 
 mod access;
+mod account;
 mod archive;
 mod body;
+mod capacity;
 mod documents;
 mod engine;
 mod error;
@@ -17,10 +19,17 @@ mod inventory;
 mod job;
 mod page;
 pub mod policy;
+mod random;
+mod retrieval_policy;
 mod settings;
+mod topic;
 mod upload;
 mod vault;
 
+pub use account::{
+    AccountDescription, Credential, KeyDescription, MasterKey, NewKey, Session, SessionRefusal,
+    UserDescription,
+};
 pub use access::{Access, Caller, Resource};
 pub use archive::{HashedArchive, NewArchive, Receiving, StoredArchive};
 pub use engine::Engine;
@@ -28,4 +37,5 @@ pub use error::EngineError;
 pub use icefield_store::ledger::JobFilter as JobListFilter;
 pub use job::{JobOutput, OutputReader, RequestedRange};
 pub use settings::{Delays, Settings};
+pub use topic::{Destination, Endpoint, Topic};
 pub use upload::{HashedPart, ReceivingPart};

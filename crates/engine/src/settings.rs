@@ -52,6 +52,12 @@ pub struct Settings {
     pub small_archive_bytes: u64,
     /// Vaults per account.
     pub vaults_per_account: u64,
+    /// Hours that a standard retrieval is spread over when its rate is compared with a data retrieval policy.
+    pub retrieval_hours: u64,
+    /// Bytes a month that the retrieval policy `FreeTier` lets through, a day's share of it on each day.
+    pub free_tier_bytes: u64,
+    /// Whether expedited retrievals are refused for accounts without provisioned capacity.
+    pub expedited_needs_capacity: bool,
 }
 
 impl Settings {
@@ -67,6 +73,9 @@ impl Settings {
             job_lifetime: 24 * HOUR,
             small_archive_bytes: 1 << 20,
             vaults_per_account: limits::VAULTS_PER_ACCOUNT,
+            retrieval_hours: 4,
+            free_tier_bytes: 10 << 30,
+            expedited_needs_capacity: false,
         }
     }
 

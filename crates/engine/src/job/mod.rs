@@ -14,6 +14,8 @@ use icefield_store::{
 };
 use icefield_treehash::{TreeHash, range::is_leaf_aligned, range::is_tree_aligned};
 
+use tokio::sync::MutexGuard;
+
 use crate::{
     access::Access,
     engine::Engine,
@@ -36,7 +38,8 @@ impl Engine {
     ///
     /// `VaultNotFound`. Of an archive: `ArchiveNotFound`, also when it was deleted; `ForeignArchive`;
     /// `InvalidRetrievalRange` unless the range lies inside and is aligned to MiB. Of an inventory:
-    /// `InvalidInventoryDates`; `InvalidLimit`; `InvalidMarker`; `NoInventory`.
+    /// `InvalidInventoryDates`; `InvalidLimit`; `InvalidMarker`; `NoInventory`. Then `PolicyEnforced` and
+    /// `InsufficientCapacity`.
     pub async fn initiate_job(
         &self,
         access: &Access,
@@ -54,6 +57,7 @@ impl Engine {
             }
         };
         let now = self.now();
+        let _counted = self.allow_job(access, &kind, now).await?;
         let row = JobRow {
             number: JobNumber(self.store().next_number()),
             vault: vault.number,
@@ -119,6 +123,25 @@ impl Engine {
             described.push(self.job_description(&vault, row).await?);
         }
         Ok(Page { items: described, marker })
+    }
+
+    /// Refuses what the account's retrieval policy, or its want of capacity, does not let through.
+    async fn allow_job(
+        &self,
+        access: &Access,
+        kind: &JobKind,
+        now: Timestamp,
+    ) -> Result<Option<MutexGuard<'_, ()>>, EngineError> {
+        let owner = access.account();
+        match kind {
+            JobKind::Archive { tier: Tier::Standard, range: (first, last), .. } => {
+                self.allow_retrieval(owner, last - first + 1, now).await
+            }
+            JobKind::Archive { tier: Tier::Expedited, .. } => {
+                self.allow_expedited(owner).await.map(|()| None)
+            }
+            JobKind::Archive { tier: Tier::Bulk, .. } | JobKind::Inventory { .. } => Ok(None),
+        }
     }
 
     async fn archive_job(

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use icefield_protocol::{
-    ByteRange, Description, InventoryFormat, JobId, JobStatus, Operation,
-};
+use icefield_protocol::{ByteRange, Description, InventoryFormat, JobId, JobStatus, Operation};
 use icefield_store::ledger::{JobKind, JobRow};
 use icefield_treehash::{TreeHash, range::is_tree_aligned};
 

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::hint::black_box;
 
-use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    hmac::{self, HMAC_SHA256},
+};
 use serde::{Deserialize, Serialize};
 
 use super::SCOPE_END;
@@ -90,6 +93,15 @@ impl From<String> for SecretKey {
         Self(text)
     }
 }
+
+impl PartialEq for SecretKey {
+    /// Takes the same time wherever the two differ.
+    fn eq(&self, other: &Self) -> bool {
+        verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
+    }
+}
+
+impl Eq for SecretKey {}
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
