@@ -3,12 +3,13 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use bytes::Bytes;
-use icefield_protocol::Timestamp;
+use icefield_protocol::{Region, Timestamp};
 use icefield_treehash::HashPool;
 
 use crate::{
     check::check,
     clock::ManualClock,
+    document::{DocumentEntry, DocumentName},
     entry::{ArchiveNumber, Content, Entry, Extent, Outcome, PayloadId, VaultNumber},
     error::StoreError,
     ledger::{MemoryLedger, Stored},
@@ -56,6 +57,8 @@ struct Told {
     maybe_deleted: Option<u64>,
     /// Everything that was ever handed in.
     offered: Vec<(u64, Bytes)>,
+    /// Acknowledged version of the document, and the last one handed in.
+    lock: (Option<u64>, Option<u64>),
 }
 
 fn done(
@@ -100,6 +103,21 @@ impl Told {
         Ok(())
     }
 
+    async fn lock(&mut self, store: &Store, version: u64) -> Result<(), StoreError> {
+        self.lock.1 = Some(version);
+        let entry = DocumentEntry {
+            name: lock_name(),
+            vault: Some(VaultNumber(1)),
+            version,
+            after: self.lock.0,
+            value: Some(version.into()),
+            at: Timestamp::from_unix_millis(5_000),
+        };
+        done(store.commit(Entry::Document(entry), Bytes::new()).await)?;
+        self.lock.0 = Some(version);
+        Ok(())
+    }
+
     async fn delete(&mut self, store: &Store, vault: u64, number: u64) -> Result<(), StoreError> {
         self.maybe_deleted = Some(number);
         let deleted = Timestamp::from_unix_millis(5_000);
@@ -115,6 +133,10 @@ impl Told {
     }
 }
 
+fn lock_name() -> DocumentName {
+    DocumentName::parse("vault/1").unwrap()
+}
+
 async fn stored_file(store: &Store, bytes: &Bytes) -> Result<Extent, StoreError> {
     let payload = store.reserve().await?;
     write_file(&**store.payload(), payload, bytes).await?;
@@ -125,6 +147,7 @@ async fn stored_file(store: &Store, bytes: &Bytes) -> Result<Extent, StoreError>
 async fn workload(store: &Store, told: &mut Told) -> Result<(), StoreError> {
     done(store.commit(vault(1).entry, Bytes::new()).await)?;
     done(store.commit(vault(2).entry, Bytes::new()).await)?;
+    told.lock(store, 8).await?;
     told.put(store, 1, 10, 0).await?;
     told.put_file(store, 1, 11, (1 << 20) + 77).await?;
     told.put(store, 1, 12, 900).await?;
@@ -144,6 +167,7 @@ async fn workload(store: &Store, told: &mut Told) -> Result<(), StoreError> {
             told.archives.push(record);
         }
     }
+    told.lock(store, 38).await?;
     let unused = stored_file(store, &pattern(2000, 1)).await?;
     store.release(vec![unused.payload]).await?;
     told.put_file(store, 1, 40, 5000).await?;
@@ -153,6 +177,7 @@ async fn workload(store: &Store, told: &mut Told) -> Result<(), StoreError> {
     let deleted = Timestamp::from_unix_millis(6_000);
     let entry = Entry::VaultDeleted { vault: VaultNumber(2), writes: 0, deleted };
     done(store.commit(entry, Bytes::new()).await)?;
+    told.lock(store, 39).await?;
     told.put_file(store, 1, 41, 100).await?;
     told.put(store, 1, 42, 100).await
 }
@@ -189,6 +214,14 @@ async fn verify(store: &Store, told: &Told, case: &str) {
     for (number, bytes) in &told.offered {
         let found = read(store, *number).await.unwrap();
         assert!(found.is_none_or(|found| found == bytes[..]), "{case}: half of archive {number}");
+    }
+    let found = store.ledger().document(&lock_name()).await.unwrap();
+    let version = found.as_ref().map(|row| row.version);
+    let (acknowledged, offered) = told.lock;
+    if offered.is_some() {
+        let is_told = acknowledged <= version && version <= offered;
+        assert!(is_told, "{case}: version {version:?} of the lock, {:?} was told", told.lock);
+        assert_eq!(found.map(|row| row.value), version.map(Into::into), "{case}");
     }
     let report = check(store, &mut |_| {}).await.unwrap();
     assert!(report.problems.is_empty(), "{case}: {:#?}", report.problems);
@@ -459,4 +492,27 @@ async fn the_check_names_missing_and_extra_files() {
     places.sort_unstable();
     let stray = format!("payload/cd/{stray}");
     assert_eq!(places, [strays[0], strays[1], strays[2], strays[3], &stray, strays[4]]);
+}
+
+#[tokio::test]
+async fn a_cut_while_the_region_is_written_leaves_the_store_with_it_or_without() {
+    let region = || Region::parse("us-west-2").unwrap();
+    let (volume, ledger) = (SimulatedVolume::new(), Arc::new(MemoryLedger::new()));
+    open(&volume, &ledger).await.unwrap().close().await;
+    let made = volume.syncs();
+    let mut acknowledged = 0;
+    for cut in made + 1..made + 9 {
+        for remains in [Remains::Nothing, Remains::Everything, Remains::Some(cut)] {
+            let (volume, ledger) = (SimulatedVolume::new(), Arc::new(MemoryLedger::new()));
+            let store = open(&volume, &ledger).await.unwrap();
+            volume.cut_at(cut);
+            let told = store.set_region(region()).await.is_ok();
+            acknowledged += u32::from(told);
+            store.close().await;
+            let store = open(&volume.after_crash(remains), &ledger).await.unwrap();
+            let found = store.identity().region.clone();
+            assert!(found == Some(region()) || !told && found.is_none(), "cut at {cut}: {found:?}");
+        }
+    }
+    assert!((1..24).contains(&acknowledged), "{acknowledged} cuts came after it was written");
 }

@@ -102,9 +102,18 @@ pub struct DocumentEntry {
 }
 
 impl DocumentEntry {
+    /// Whether the change is applied. `last` is the version of the last change, `is_there` whether it left a document.
+    ///
+    /// A change after a version that the ledger has not come to is applied, too: whoever made it had read that version, so
+    /// the record of it is lost. Without this, damage to one record would take all later versions with it in a rebuild,
+    /// a vault's lock among them. That removed documents are remembered makes the difference to a late change of one.
+    pub(crate) fn fits(&self, last: u64, is_there: bool) -> bool {
+        self.after == is_there.then_some(last) || self.after.is_some_and(|after| after > last)
+    }
+
     /// Length of the value as JSON in bytes.
     pub(crate) fn value_bytes(&self) -> usize {
-        let text = self.value.as_ref().map(|value| serde_json::to_vec(value));
+        let text = self.value.as_ref().map(serde_json::to_vec);
         text.and_then(Result::ok).map_or(0, |text| text.len())
     }
 
@@ -135,4 +144,21 @@ pub struct DocumentRow {
     pub version: u64,
     /// Its value.
     pub value: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DocumentName;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        for text in ["a", "vault/17", "user/123456789012/a.b+c=d,e@f-g_h", &"x".repeat(512)] {
+            assert_eq!(DocumentName::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", "a b", "ä", "a*", "a\n", "a:b", "a\u{7f}", &"x".repeat(513)] {
+            let error = DocumentName::parse(text).unwrap_err();
+            assert!(error.to_string().starts_with("not the name of a document: "), "{error}");
+            assert!(serde_json::from_value::<DocumentName>(text.into()).is_err());
+        }
+    }
 }

@@ -103,6 +103,7 @@ impl TryFrom<String> for PayloadId {
 
 /// A run of an archive's bytes: one whole payload file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Extent {
     /// The payload file.
     pub payload: PayloadId,
@@ -124,6 +125,7 @@ pub enum Content {
 
 /// From which an archive ID is made again: the number of the sealing key and the random salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct IdSeal {
     /// Number of the key in the store's key file.
     pub key: u16,
@@ -239,6 +241,34 @@ pub enum Outcome {
     Repeat(ArchiveNumber),
     /// `ArchiveDeleted`: no such archive, or deleted already.
     ArchiveGone,
-    /// `Document`: the version found is not the one that the change was made from.
+    /// `Document`: the version found, given here, is not the one that the change was made from.
     DocumentChanged(Option<u64>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Entry;
+
+    /// What is in there is the writer's business.
+    const FREE: &str = "\"value\":";
+    const ENTRIES: [&str; 5] = [
+        r#"{"entry":"vault_created","vault":1,"account":"123456789012","name":"v","created":"2026-11-22T05:13:34.000Z"}"#,
+        r#"{"entry":"vault_deleted","vault":1,"writes":2,"deleted":"2026-11-22T05:13:34.000Z"}"#,
+        r#"{"entry":"archive_created","vault":1,"number":2,"id":"AAEA","seal":{"key":1,"salt":"00000000000000000000000000000000"},"created":"2026-11-22T05:13:34.000Z","aged":"2026-11-22T05:13:30.000Z","size":0,"tree_hash":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","content":{"extents":[{"payload":"00000000000000000000000000000000","size":0,"tree_hash":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}}"#,
+        r#"{"entry":"archive_deleted","vault":1,"number":2,"deleted":"2026-11-22T05:13:34.000Z"}"#,
+        r#"{"entry":"document","name":"vault/1","vault":1,"version":3,"after":2,"value":{"lock":null},"at":"2026-11-22T05:13:34.000Z"}"#,
+    ];
+
+    /// An older icefield that skipped a field it does not know would keep less than was promised.
+    #[test]
+    fn every_entry_is_written_as_it_was_read_and_a_field_more_is_refused() {
+        for text in ENTRIES {
+            let entry: Entry = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&entry).unwrap(), text);
+            for (at, _) in text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with(FREE)) {
+                let more = [&text[..at], r#"{"more":1,"#, &text[at + 1..]].concat();
+                assert!(serde_json::from_str::<Entry>(&more).is_err(), "{more}");
+            }
+        }
+    }
 }

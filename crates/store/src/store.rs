@@ -5,13 +5,14 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::available_parallelism,
 };
 
 use bytes::Bytes;
+use icefield_protocol::Region;
 use icefield_treehash::HashPool;
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -23,7 +24,11 @@ use crate::{
     identity::{IdKeys, Identity},
     ledger::{Ledger, LedgerStat, MemoryLedger, SqliteLedger},
     lock::Lock,
-    payload::{Payload, RecordPlace, disk::fenced::Disk, memory::MemoryPayload},
+    payload::{
+        Payload, RecordPlace,
+        disk::fenced::{Disk, blocking},
+        memory::MemoryPayload,
+    },
     random::random,
     recovery::catch_up,
     reservation::Reservations,
@@ -42,6 +47,10 @@ pub struct Store {
 
 struct Inner {
     parts: Parts,
+    /// The identity with its region, if that was set since the store was opened.
+    served: OnceLock<Identity>,
+    /// Held while that is written.
+    serving: AsyncMutex<()>,
     writable: bool,
     committer: Committer,
     reservations: Arc<Reservations>,
@@ -132,6 +141,8 @@ impl Store {
         Ok(Self {
             inner: Arc::new(Inner {
                 parts,
+                served: OnceLock::new(),
+                serving: AsyncMutex::new(()),
                 writable,
                 committer,
                 reservations,
@@ -173,7 +184,33 @@ impl Store {
 
     /// Who the store is.
     pub fn identity(&self) -> &Identity {
-        &self.inner.parts.identity
+        self.inner.served.get().unwrap_or(&self.inner.parts.identity)
+    }
+
+    /// Makes this the region that the store answers for, unless it has one already. Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// `RegionDiffers` when it answers for another one.
+    pub async fn set_region(&self, asked: Region) -> Result<(), StoreError> {
+        if !self.is_writable() {
+            return Err(StoreError::Closed);
+        }
+        let _one_at_a_time = self.inner.serving.lock().await;
+        if let Some(stored) = self.identity().region.clone() {
+            return if stored == asked {
+                Ok(())
+            } else {
+                Err(StoreError::RegionDiffers { stored, asked })
+            };
+        }
+        let served = Identity { region: Some(asked), ..self.identity().clone() };
+        if let Some(disk) = self.disk().cloned() {
+            let served = served.clone();
+            blocking(move || served.write(&disk)).await?;
+        }
+        self.inner.served.get_or_init(|| served);
+        Ok(())
     }
 
     /// The keys that seal IDs.

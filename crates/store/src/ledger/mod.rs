@@ -304,7 +304,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// vault has not seen and an upload that has not been completed, adds one to the write counter, takes its extents out of
     /// staging (they may be unknown there: on replay) and ends the upload, whose other parts it stages; `ArchiveDeleted` an
     /// archive that exists, adds one to the write counter; `Document` its vault, if it names one, and the document at the
-    /// version it comes after. The bytes of a deleted archive stay until
+    /// version it comes after, or at an older one, when the record of that version is lost. The bytes of a deleted archive stay until
     /// [`purge`](Self::purge). The extents of an archive entry that is refused stay as they are: of a live upload they are
     /// staged since they were reserved, or by the end of its upload. A replay knows nothing of them and stages none of them:
     /// over a damaged log an entry may be refused that was not, and its archive must not lose its bytes by that.

@@ -8,6 +8,7 @@
 )]
 
 mod document;
+mod documents;
 mod opening;
 mod rebuilding;
 mod support;

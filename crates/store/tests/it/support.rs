@@ -47,7 +47,7 @@ pub(crate) async fn create_vault(store: &Store, name: &str) -> VaultNumber {
     vault
 }
 
-async fn commit(store: &Store, entry: Entry, body: Bytes) {
+pub(crate) async fn commit(store: &Store, entry: Entry, body: Bytes) {
     let (outcome, _) = store.commit(entry, body).await.unwrap();
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
 }

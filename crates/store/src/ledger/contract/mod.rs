@@ -100,6 +100,7 @@ rules! {
     documents {
         a_document_keeps_everything_that_was_recorded
         a_change_of_another_version_than_the_one_found_is_refused
+        a_change_after_a_version_whose_record_is_lost_is_taken
         a_removal_takes_one_document_and_may_find_none
         a_vault_takes_its_documents_with_it
         a_document_changes_nothing_of_its_vault

@@ -8,24 +8,27 @@ use std::{
     sync::Arc,
 };
 
-use icefield_protocol::JobStatus;
-use proptest::{collection::vec, prelude::*, test_runner::TestCaseResult};
+use icefield_protocol::{JobStatus, Timestamp};
+use proptest::{bool::weighted, collection::vec, prelude::*, test_runner::TestCaseResult};
 
 use super::fixtures::{
-    account, archive_job, at, everything, extent, filed, hash, inventory_job, name, part, payload,
-    place, seal, small, token, upload_row,
+    account, archive_job, at, delivery, document, document_name, everything, extent, filed, hash,
+    inventory_job, name, part, payload, place, seal, small, token, upload_row,
 };
 use crate::{
+    document::DocumentRow,
     entry::{
-        ArchiveEntry, ArchiveNumber, Content, Entry, JobNumber, Outcome, PayloadId, UploadNumber,
-        VaultNumber,
+        ArchiveEntry, ArchiveNumber, Content, DeliveryNumber, DocumentEntry, Entry, JobNumber,
+        Outcome, PayloadId, UploadNumber, VaultNumber,
     },
     ledger::{
-        ArchiveQuery, ArchiveRow, InventoryOutput, JobEnd, JobFilter, JobRow, Ledger, LedgerStat,
-        MemoryLedger, PartRow, SqliteLedger, UploadRow, VaultRow,
+        ArchiveQuery, ArchiveRow, DeliveryRow, InventoryOutput, JobEnd, JobFilter, JobRow, Ledger,
+        LedgerStat, MemoryLedger, PartRow, RetrievalLoad, SqliteLedger, UploadRow, VaultRow,
     },
     payload::{LogPosition, RecordPlace},
 };
+
+const DOCUMENTS: [&str; 4] = ["clock", "user/1/a", "user/1/b", "user/2/a"];
 
 /// One call; the numbers choose among what there is, modulo its count.
 #[derive(Debug, Clone)]
@@ -54,7 +57,15 @@ enum Step {
     EndJob {
         job: usize,
         succeeded: bool,
+        messages: u64,
     },
+    Enqueue(u64),
+    UpdateDelivery {
+        delivery: usize,
+        seconds: i64,
+        dead: bool,
+    },
+    RemoveDelivery(usize),
     ExpireJobs {
         seconds: i64,
     },
@@ -75,6 +86,7 @@ enum Put {
     Archive { vault: usize, token: Option<u8>, files: usize },
     Completed { upload: usize, token: Option<u8>, leave_out: usize, replace: bool },
     NoArchive { vault: usize, archive: usize },
+    Document { name: usize, vault: Option<usize>, stale: bool, remove: bool },
     Again(usize),
 }
 
@@ -90,6 +102,8 @@ fn puts() -> impl Strategy<Value = Put> {
         ),
         5 => (any::<usize>(), any::<usize>())
             .prop_map(|(vault, archive)| Put::NoArchive { vault, archive }),
+        5 => (0..DOCUMENTS.len(), proptest::option::of(any::<usize>()), weighted(0.2), weighted(0.2))
+            .prop_map(|(name, vault, stale, remove)| Put::Document { name, vault, stale, remove }),
         1 => any::<usize>().prop_map(Put::Again),
     ]
 }
@@ -108,8 +122,13 @@ fn steps() -> impl Strategy<Value = Step> {
         }),
         3 => (any::<usize>(), proptest::option::of(any::<usize>()), any::<u64>())
             .prop_map(|(vault, archive, writes)| Step::CreateJob { vault, archive, writes }),
-        3 => (any::<usize>(), any::<bool>())
-            .prop_map(|(job, succeeded)| Step::EndJob { job, succeeded }),
+        3 => (any::<usize>(), any::<bool>(), 0..3_u64)
+            .prop_map(|(job, succeeded, messages)| Step::EndJob { job, succeeded, messages }),
+        1 => (0..3_u64).prop_map(Step::Enqueue),
+        2 => (any::<usize>(), 0..9_i64, weighted(0.3)).prop_map(|(delivery, seconds, dead)| {
+            Step::UpdateDelivery { delivery, seconds, dead }
+        }),
+        1 => any::<usize>().prop_map(Step::RemoveDelivery),
         1 => (0..30_i64).prop_map(|seconds| Step::ExpireJobs { seconds }),
         2 => (any::<usize>(), 0..9_i64)
             .prop_map(|(vault, seconds)| Step::TakeInventory { vault, seconds }),
@@ -144,6 +163,12 @@ struct Told {
     job_lists: Vec<Vec<JobNumber>>,
     due: Vec<JobNumber>,
     next_due: Option<i64>,
+    loads: Vec<RetrievalLoad>,
+    documents: Vec<DocumentRow>,
+    document_page: Vec<DocumentRow>,
+    due_deliveries: Vec<DeliveryRow>,
+    next_delivery: Option<Timestamp>,
+    dead_deliveries: Vec<DeliveryRow>,
     staged: Vec<PayloadId>,
     stat: LedgerStat,
 }
@@ -159,6 +184,7 @@ struct Driver {
     archives: Vec<ArchiveNumber>,
     uploads: Vec<UploadNumber>,
     jobs: Vec<JobNumber>,
+    deliveries: Vec<DeliveryNumber>,
     log: Vec<(Entry, RecordPlace)>,
     outcomes: Vec<Outcome>,
     /// Files that were ever named to a ledger and not forgotten by `unstage`.
@@ -180,6 +206,7 @@ impl Driver {
             archives: Vec::new(),
             uploads: Vec::new(),
             jobs: Vec::new(),
+            deliveries: Vec::new(),
             log: Vec::new(),
             outcomes: Vec::new(),
             files: BTreeSet::new(),
@@ -266,7 +293,7 @@ impl Driver {
                 self.jobs.push(row.number);
                 self.ask(async |ledger| text(ledger.create_job(row.clone()).await)).await?;
             }
-            Step::EndJob { job, succeeded } => {
+            Step::EndJob { job, succeeded, messages } => {
                 let Some(job) = pick(&self.jobs, job) else { return Ok(()) };
                 let end = if succeeded {
                     let extent = extent(self.file().await);
@@ -274,10 +301,25 @@ impl Driver {
                 } else {
                     JobEnd::Failed("no".to_owned())
                 };
+                let rows = self.messages(messages);
                 self.ask(async |ledger| {
-                    text(ledger.end_job(job, end.clone(), now, Vec::new()).await)
+                    text(ledger.end_job(job, end.clone(), now, rows.clone()).await)
                 })
                 .await?;
+            }
+            Step::Enqueue(messages) => {
+                let rows = self.messages(messages);
+                self.ask(async |ledger| text(ledger.enqueue(rows.clone()).await)).await?;
+            }
+            Step::UpdateDelivery { delivery: choice, seconds, dead } => {
+                let number = pick(&self.deliveries, choice).map_or(9_999, |number| number.0);
+                let next = at(self.seconds + seconds);
+                let row = DeliveryRow { next, dead, attempts: 1, ..delivery(number) };
+                self.ask(async |ledger| text(ledger.update_delivery(row.clone()).await)).await?;
+            }
+            Step::RemoveDelivery(choice) => {
+                let Some(number) = pick(&self.deliveries, choice) else { return Ok(()) };
+                self.ask(async |ledger| text(ledger.remove_delivery(number).await)).await?;
             }
             Step::ExpireJobs { seconds } => {
                 let before = at(self.seconds - seconds);
@@ -398,6 +440,15 @@ impl Driver {
                 let vault = vault.unwrap_or(unknown);
                 Some(Entry::ArchiveDeleted { vault, number, deleted: created })
             }
+            Put::Document { name, vault, stale, remove } => {
+                let name = document_name(DOCUMENTS[name]);
+                let found = self.ledgers[0].document(&name).await.unwrap().map(|row| row.version);
+                let after = if stale { found.map_or(Some(1), |_| None) } else { found };
+                let entry = document(name.as_str(), after, self.number());
+                let vault = vault.map(|choice| pick(&self.vaults, choice).unwrap_or(unknown));
+                let value = entry.value.filter(|_| !remove);
+                Some(Entry::Document(DocumentEntry { vault, value, at: created, ..entry }))
+            }
             // A second put of the same token or upload, as a client repeats it: another number.
             Put::Again(choice) => {
                 let (earlier, _) = self.log.get(choice.checked_rem(self.log.len())?)?.clone();
@@ -410,6 +461,13 @@ impl Driver {
                 Some(Entry::ArchiveCreated(ArchiveEntry { number, created, ..earlier }))
             }
         }
+    }
+
+    fn messages(&mut self, count: u64) -> Vec<DeliveryRow> {
+        let numbers: Vec<u64> = (0..count).map(|_| self.number()).collect();
+        self.deliveries.extend(numbers.iter().copied().map(DeliveryNumber));
+        let next = at(self.seconds + 2);
+        numbers.into_iter().map(|number| DeliveryRow { next, ..delivery(number) }).collect()
     }
 
     fn archive(&mut self, files: &[u64]) -> ArchiveEntry {
@@ -433,10 +491,21 @@ impl Driver {
             job_lists: Vec::new(),
             due: numbers(ledger.due_jobs(at(self.seconds), 5).await.unwrap()),
             next_due: ledger.next_due().await.unwrap().map(|due| due.unix_millis()),
+            loads: Vec::new(),
+            documents: ledger.documents("", None, 99).await.unwrap(),
+            document_page: ledger
+                .documents("user/1/", Some(&document_name(DOCUMENTS[1])), 2)
+                .await
+                .unwrap(),
+            due_deliveries: ledger.due_deliveries(at(self.seconds), 5).await.unwrap(),
+            next_delivery: ledger.next_delivery().await.unwrap(),
+            dead_deliveries: ledger.dead_deliveries(None, 5).await.unwrap(),
             staged: ledger.staged(None, usize::MAX).await.unwrap(),
             stat: ledger.stat().await.unwrap(),
         };
         for owner in [1, 2] {
+            let since = at(self.seconds - 9);
+            told.loads.push(ledger.retrieval_load(&account(owner), 4, since).await.unwrap());
             told.vault_pages
                 .extend(ledger.vaults(&account(owner), Some(&name("b")), 2).await.unwrap());
         }
@@ -500,7 +569,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The log replayed into an empty ledger gives the same outcomes, vaults, archives and files.
+    /// The log replayed into an empty ledger gives the same outcomes, vaults, documents, archives and files.
     async fn check_replay(&self, told: &Told) -> TestCaseResult {
         let replayed = MemoryLedger::new();
         let outcomes = replayed.apply(self.log.clone(), told.mark).await.unwrap();
@@ -511,6 +580,7 @@ impl Driver {
         };
         prop_assert_eq!(without_inventory(&again.vaults), without_inventory(&told.vaults));
         prop_assert_eq!(again.mark, told.mark);
+        prop_assert_eq!(&again.documents, &told.documents);
         // What was purged since is still there after a replay, and nothing else.
         let mut found = again.archives.into_iter();
         for archive in &told.archives {

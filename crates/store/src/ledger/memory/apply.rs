@@ -63,6 +63,7 @@ impl Tables {
         self.tokens.retain(|(of, _), _| *of != vault);
         self.completed.retain(|(of, _), _| *of != vault);
         self.documents.retain(|_, row| row.vault != Some(vault));
+        self.removed_documents.retain(|_, (of, _)| *of != Some(vault));
         Outcome::Done { writes }
     }
 
@@ -188,18 +189,18 @@ impl Tables {
         if entry.vault.is_some_and(|vault| !self.vaults.contains_key(&vault)) {
             return Outcome::VaultGone;
         }
-        let found = self.documents.get(&entry.name).map(|row| row.version);
-        if found != entry.after {
-            return Outcome::DocumentChanged(found);
+        let there = self.documents.get(&entry.name).map(|row| row.version);
+        let removed = self.removed_documents.get(&entry.name).map(|(_, version)| *version);
+        if !entry.fits(there.or(removed).unwrap_or(0), there.is_some()) {
+            return Outcome::DocumentChanged(there);
         }
         let DocumentEntry { name, vault, version, value, .. } = entry;
-        match value {
-            Some(value) => {
-                self.documents.insert(name.clone(), DocumentRow { name, vault, version, value });
-            }
-            None => {
-                self.documents.remove(&name);
-            }
+        self.documents.remove(&name);
+        self.removed_documents.remove(&name);
+        if let Some(value) = value {
+            self.documents.insert(name.clone(), DocumentRow { name, vault, version, value });
+        } else {
+            self.removed_documents.insert(name, (vault, version));
         }
         Outcome::Done { writes: version }
     }

@@ -53,6 +53,8 @@ struct Tables {
     parts: BTreeMap<(UploadNumber, u32), Extent>,
     jobs: BTreeMap<JobNumber, JobRow>,
     documents: BTreeMap<DocumentName, DocumentRow>,
+    /// Vault and version of their removal, remembered as long as the vault.
+    removed_documents: BTreeMap<DocumentName, (Option<VaultNumber>, u64)>,
     deliveries: BTreeMap<DeliveryNumber, DeliveryRow>,
     staged: BTreeSet<PayloadId>,
     /// By pack.

@@ -8,7 +8,7 @@ use super::{
     document, staging, state, upload, vault,
 };
 use crate::{
-    document::{DocumentEntry, DocumentRow},
+    document::DocumentEntry,
     entry::{ArchiveEntry, ArchiveNumber, Entry, Extent, Outcome, UploadNumber, VaultNumber},
     ledger::{ArchiveRow, Stored, UploadRow, UploadState, VaultRow},
     payload::{LogPosition, RecordPlace},
@@ -265,16 +265,12 @@ fn change_document(db: &Connection, entry: DocumentEntry) -> rusqlite::Result<Ou
     {
         return Ok(Outcome::VaultGone);
     }
-    let found = document::version(db, &entry.name)?;
-    if found != entry.after {
-        return Ok(Outcome::DocumentChanged(found));
+    let (last, is_there) = document::last_change(db, &entry.name)?;
+    if !entry.fits(last, is_there) {
+        return Ok(Outcome::DocumentChanged(is_there.then_some(last)));
     }
-    let DocumentEntry { name, vault, version, value, .. } = entry;
-    match value {
-        Some(value) => document::put(db, &DocumentRow { name, vault, version, value })?,
-        None => document::remove(db, &name)?,
-    }
-    Ok(Outcome::Done { writes: version })
+    document::change(db, &entry)?;
+    Ok(Outcome::Done { writes: entry.version })
 }
 
 fn set_counters(db: &Connection, vault: &VaultRow) -> rusqlite::Result<()> {

@@ -1,10 +1,11 @@
 //! Documents in SQL.
 
 use rusqlite::{Connection, params};
+use serde_json::Value;
 
 use super::columns::{Columns, bound, execute, find, list};
 use crate::{
-    document::{DocumentName, DocumentRow},
+    document::{DocumentEntry, DocumentName, DocumentRow},
     entry::VaultNumber,
 };
 
@@ -27,17 +28,21 @@ pub(super) fn by_name(
     db: &Connection,
     name: &DocumentName,
 ) -> rusqlite::Result<Option<DocumentRow>> {
-    find(db, select!("WHERE name = ?1"), [name.as_str()], row)
+    find(db, select!("WHERE name = ?1 AND value IS NOT NULL"), [name.as_str()], row)
 }
 
-pub(super) fn version(db: &Connection, name: &DocumentName) -> rusqlite::Result<Option<u64>> {
-    let sql = "SELECT version FROM documents WHERE name = ?1";
-    find(db, sql, [name.as_str()], |mut columns| columns.get())
+/// The version of the last change, 0 for none, and whether there is a document since.
+pub(super) fn last_change(db: &Connection, name: &DocumentName) -> rusqlite::Result<(u64, bool)> {
+    let sql = "SELECT version, value IS NOT NULL FROM documents WHERE name = ?1";
+    let found = find(db, sql, [name.as_str()], |mut columns| Ok((columns.get()?, columns.get()?)));
+    Ok(found?.unwrap_or_default())
 }
 
 /// The names that begin with a prefix. No character of a name comes after delete, the last of ASCII.
-pub(super) const LIST: &str =
-    select!("WHERE name >= ?1 AND name < ?1 || char(127) AND name > ?2 ORDER BY name LIMIT ?3");
+pub(super) const LIST: &str = select!(
+    "WHERE name >= ?1 AND name < ?1 || char(127) AND name > ?2 AND value IS NOT NULL \
+     ORDER BY name LIMIT ?3"
+);
 
 pub(super) fn of_prefix(
     db: &Connection,
@@ -49,23 +54,19 @@ pub(super) fn of_prefix(
     list(db, LIST, params![prefix, after, bound(limit)], row)
 }
 
-pub(super) fn put(db: &Connection, document: &DocumentRow) -> rusqlite::Result<()> {
+/// Records a change that was accepted.
+pub(super) fn change(db: &Connection, entry: &DocumentEntry) -> rusqlite::Result<()> {
     execute(
         db,
         "INSERT INTO documents (name, vault, version, value) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE \
          SET vault = excluded.vault, version = excluded.version, value = excluded.value",
         params![
-            document.name.as_str(),
-            document.vault,
-            document.version,
-            document.value.to_string()
+            entry.name.as_str(),
+            entry.vault,
+            entry.version,
+            entry.value.as_ref().map(Value::to_string)
         ],
     )?;
-    Ok(())
-}
-
-pub(super) fn remove(db: &Connection, name: &DocumentName) -> rusqlite::Result<()> {
-    execute(db, "DELETE FROM documents WHERE name = ?1", [name.as_str()])?;
     Ok(())
 }
 

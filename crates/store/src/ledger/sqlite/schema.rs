@@ -161,12 +161,13 @@ CREATE INDEX jobs_by_output ON jobs (output_payload) WHERE output_payload IS NOT
 CREATE INDEX ended_jobs ON jobs (completed) WHERE completed IS NOT NULL;
 CREATE INDEX standard_jobs ON jobs (created) WHERE tier = 'Standard';
 
--- Values may be long, so rows live under numbers and the names beside them.
+-- Values may be long, so rows live under numbers and the names beside them. Without a value: removed, but remembered as
+-- long as the vault, so that a late change of it can be told from one whose predecessor is lost.
 CREATE TABLE documents (
     name TEXT NOT NULL UNIQUE,
     vault INTEGER,
     version INTEGER NOT NULL,
-    value TEXT NOT NULL
+    value TEXT
 ) STRICT;
 CREATE INDEX documents_of_vault ON documents (vault) WHERE vault IS NOT NULL;
 

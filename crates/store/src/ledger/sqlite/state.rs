@@ -34,7 +34,7 @@ pub(super) fn stat(db: &Connection) -> rusqlite::Result<LedgerStat> {
                (SELECT coalesce(sum(bytes), 0) FROM vaults), \
                (SELECT count(*) FROM uploads WHERE state = 'in progress'), (SELECT count(*) FROM jobs), \
                (SELECT count(*) FROM staged), (SELECT coalesce(sum(bytes), 0) FROM dead_bytes), \
-               (SELECT count(*) FROM documents), (SELECT count(*) FROM deliveries WHERE dead = 0), \
+               (SELECT count(*) FROM documents WHERE value IS NOT NULL), (SELECT count(*) FROM deliveries WHERE dead = 0), \
                (SELECT count(*) FROM deliveries WHERE dead = 1)";
     let stat = find(db, sql, [], |mut columns| {
         Ok(LedgerStat {
