@@ -3,23 +3,54 @@
 //! Every operation takes an [`Access`], and only [`Engine::authorize`] makes one. So no operation can be reached without a
 //! decision, whoever calls: the service, or a program that works on the store as its owner.
 
-use icefield_protocol::{AccountId, ArchiveId, Operation, VaultName};
+use icefield_protocol::{AccountId, ArchiveId, Operation, UserName, VaultArn, VaultName};
 use icefield_store::{entry::VaultNumber, ledger::VaultRow};
 
-use crate::{engine::Engine, error::EngineError};
+use crate::{
+    engine::Engine,
+    error::EngineError,
+    policy::{ContextKeys, Decision, PrincipalRef},
+};
 
-/// Who asks.
+/// Who asks, and what its request says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The account that the caller belongs to.
     pub account: AccountId,
+    /// The user; `None` is the account's root.
+    pub user: Option<UserName>,
+    /// Condition keys that only whoever took the request knows: address, transport, headers, session. Those that the
+    /// engine knows itself (principal, times, tags, age, region) must not be among them.
+    pub context: ContextKeys,
 }
 
 impl Caller {
     /// The root of an account: needs nobody's permission in it, and is bound by what its vaults' policies deny.
     #[must_use]
-    pub const fn root(account: AccountId) -> Self {
-        Self { account }
+    pub fn root(account: AccountId) -> Self {
+        Self { account, user: None, context: ContextKeys::new() }
+    }
+
+    /// A user: has the rights that its policies and those of vaults give.
+    #[must_use]
+    pub fn user(account: AccountId, user: UserName) -> Self {
+        Self { user: Some(user), ..Self::root(account) }
+    }
+
+    /// Sets what the request says about itself.
+    #[must_use]
+    pub fn with_context(self, context: ContextKeys) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Returns `arn:aws:iam::ACCOUNT:root` or `arn:aws:iam::ACCOUNT:user/NAME`.
+    #[must_use]
+    pub fn arn(&self) -> String {
+        self.principal().arn()
+    }
+
+    pub(crate) fn principal(&self) -> PrincipalRef<'_> {
+        PrincipalRef { account: &self.account, user: self.user.as_ref().map(UserName::as_str) }
     }
 }
 
@@ -49,7 +80,10 @@ impl<'a> Resource<'a> {
 }
 
 /// Permission for one operation on one resource.
-#[derive(Debug)]
+///
+/// Operations that remove something, or change by what is decided, decide once more when they are at it: a permission that
+/// is older than a lock is worth nothing against it.
+#[derive(Debug, Clone)]
 pub struct Access {
     operation: Operation,
     caller: Caller,
@@ -57,6 +91,8 @@ pub struct Access {
     vault: Option<VaultName>,
     /// The life of the vault that was decided about; `None` when there was no such vault.
     number: Option<VaultNumber>,
+    /// The archive whose age was looked at.
+    archive: Option<ArchiveId>,
 }
 
 impl Access {
@@ -83,6 +119,14 @@ impl Access {
         self.vault.as_ref().ok_or_else(|| EngineError::unexpected("finding the vault", &self))
     }
 
+    /// Refuses another archive than the one whose age was looked at: a mistake of the program, too.
+    pub(crate) fn is_about(&self, archive: Option<&ArchiveId>) -> Result<(), EngineError> {
+        if self.archive.as_ref() == archive {
+            return Ok(());
+        }
+        Err(EngineError::unexpected("checking the permission for an archive", &self))
+    }
+
     /// Refuses another operation than the one that was decided about: a mistake of the program, never of a caller.
     pub(crate) fn is_for(&self, operation: Operation) -> Result<(), EngineError> {
         if self.operation == operation {
@@ -104,29 +148,65 @@ impl Engine {
         operation: Operation,
         resource: Resource<'_>,
     ) -> Result<Access, EngineError> {
-        let Resource { account, vault, .. } = resource;
-        if caller.account != *account {
-            return Err(self.denied(caller, operation, resource));
+        self.decided(caller, operation, resource, &ContextKeys::new()).await
+    }
+
+    /// Tells how [`authorize`](Self::authorize) would decide, and by what.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn explain(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        resource: Resource<'_>,
+    ) -> Result<Decision, EngineError> {
+        Ok(self.decide(caller, operation, resource, &ContextKeys::new()).await?.0)
+    }
+
+    /// Decides once more, for an operation that is about to commit while the caller holds `deciding`, and finds the vault.
+    /// `archive` is what it is going to remove; `said` what the request says beside its head.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied`; `VaultNotFound`, also when there is another vault of that name by now.
+    pub(crate) async fn decide_again(
+        &self,
+        access: &Access,
+        operation: Operation,
+        archive: Option<&ArchiveId>,
+        said: &ContextKeys,
+    ) -> Result<VaultRow, EngineError> {
+        access.is_for(operation)?;
+        let vault = Some(access.vault_name()?);
+        let resource = Resource { account: &access.account, vault, archive };
+        self.decided(&access.caller, operation, resource, said).await?;
+        self.vault(access, operation).await
+    }
+
+    async fn decided(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        resource: Resource<'_>,
+        said: &ContextKeys,
+    ) -> Result<Access, EngineError> {
+        let (decision, number) = self.decide(caller, operation, resource, said).await?;
+        if !decision.allowed {
+            let (principal, resource) = (caller.arn(), self.resource_arn(operation, resource));
+            let action = operation.action();
+            tracing::info!(%principal, action, %resource, %decision, "refused");
+            return Err(EngineError::AccessDenied { principal, operation, resource });
         }
-        let row = match vault {
-            Some(vault) => self.store().ledger().vault(account, vault).await?,
-            None => None,
-        };
         Ok(Access {
             operation,
             caller: caller.clone(),
-            account: account.clone(),
-            vault: vault.cloned(),
-            number: row.map(|row| row.number),
+            account: resource.account.clone(),
+            vault: resource.vault.cloned(),
+            number,
+            archive: resource.archive.cloned(),
         })
-    }
-
-    fn denied(&self, caller: &Caller, operation: Operation, resource: Resource<'_>) -> EngineError {
-        let principal = format!("arn:aws:iam::{}:root", caller.account);
-        let resource = resource
-            .vault
-            .map_or_else(|| "*".to_owned(), |vault| self.arn(resource.account, vault).to_string());
-        EngineError::AccessDenied { principal, operation, resource }
     }
 
     /// Finds the vault that the permission is for.
@@ -141,5 +221,9 @@ impl Engine {
         // One that was deleted and made again since has other policies.
         row.filter(|row| Some(row.number) == access.number)
             .ok_or_else(|| EngineError::VaultNotFound(self.arn(&access.account, name)))
+    }
+
+    pub(crate) fn vault_arn(&self, access: &Access) -> Result<VaultArn, EngineError> {
+        Ok(self.arn(&access.account, access.vault_name()?))
     }
 }

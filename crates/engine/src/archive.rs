@@ -21,6 +21,7 @@ use crate::{
     body::{Declared, Drain, Hashing, StagedFile, check, joined},
     engine::Engine,
     error::EngineError,
+    policy::ContextKeys,
 };
 
 /// What is said about an archive before its bytes come.
@@ -152,10 +153,12 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `VaultNotFound`; `ArchiveNotFound` for what was never an archive ID here; `ForeignArchive` for an archive of
+    /// `AccessDenied`, also by a lock that came into force since the permission; `VaultNotFound`; `ArchiveNotFound` for what was never an archive ID here; `ForeignArchive` for an archive of
     /// another vault.
     pub async fn delete_archive(&self, access: &Access, id: &ArchiveId) -> Result<(), EngineError> {
-        let vault = self.vault(access, Operation::DeleteArchive).await?;
+        let _decided_by_what_holds = self.inner.deciding.read().await;
+        let delete = Operation::DeleteArchive;
+        let vault = self.decide_again(access, delete, Some(id), &ContextKeys::new()).await?;
         let Some(row) = self.archive(&vault, id).await? else {
             return Ok(());
         };
@@ -223,7 +226,7 @@ impl Engine {
             seal,
             description: put.description,
             created: self.now(),
-            aged: None,
+            aged: Some(self.compliance_time()),
             size: hashed.size,
             tree_hash: hashed.tree,
             token: put.token,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 use icefield_protocol::{AccountId, Timestamp, VaultArn, VaultName};
 use icefield_store::{Store, ledger::VaultRow};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 
 use crate::{
     account::{MasterKey, Secrets},
+    compliance::ComplianceClock,
     error::EngineError,
     id::Sealer,
     settings::Settings,
@@ -36,6 +37,10 @@ pub(crate) struct Inner {
     /// Seals the secrets of keys; none when no master key was given.
     pub(crate) secrets: Option<Secrets>,
     account: AccountId,
+    pub(crate) compliance: ComplianceClock,
+    /// Held for writing while settings of a vault change by which is decided, for reading from a decision to remove
+    /// something to its end: so nothing is removed by a decision that does not hold any more.
+    pub(crate) deciding: RwLock<()>,
     /// Held while a vault is counted and created, so that the limit holds.
     pub(crate) creating: Mutex<()>,
     /// Held while a retrieval is counted against a limit and started.
@@ -60,7 +65,6 @@ impl Engine {
     /// # Errors
     ///
     /// When the store has no key for IDs.
-    #[expect(clippy::unused_async, reason = "a ledger shared by several servers is asked here")]
     pub async fn open_with(
         store: Store,
         settings: Settings,
@@ -71,12 +75,15 @@ impl Engine {
         let keys = numbers.filter_map(|number| Some((number, *keys.by_number(number)?)));
         let ids = Sealer::new(keys, rand::fill)?;
         let account = store.identity().account.clone();
+        let compliance = Self::start_compliance_clock(&store).await?;
         let inner = Inner {
             store,
             settings: settings.with_promised_minimums(),
             ids,
             secrets: master_key.map(Secrets::new),
             account,
+            compliance,
+            deciding: RwLock::new(()),
             creating: Mutex::new(()),
             retrieving: Mutex::new(()),
             running: Mutex::new(()),

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use icefield_protocol::{
-    AccountId, ArchiveId, ByteRange, ErrorCode, JobId, Operation, Timestamp, TopicName, UploadId,
-    UploadToken, UserName, VaultArn, sigv4::AccessKeyId,
+    AccountId, ArchiveId, ByteRange, ErrorCode, JobId, LockId, Operation, Timestamp, TopicName, UploadId,
+    UploadToken, UserName, VaultArn, VaultName, sigv4::AccessKeyId,
 };
 use icefield_store::StoreError;
 use icefield_treehash::TreeHash;
@@ -86,6 +86,39 @@ pub enum EngineError {
         "There is no capacity for an expedited retrieval: purchase provisioned capacity, or use another tier."
     )]
     InsufficientCapacity,
+    /// No notification configuration is set.
+    #[error("No notification configuration is set for vault: {0}")]
+    NoNotifications(VaultName),
+    /// A notification configuration without events.
+    #[error("Invalid notification configuration: at least one event is required")]
+    NoEvents,
+    /// No access policy is set.
+    #[error("No vault access policy is set for: {0}")]
+    NoAccessPolicy(VaultName),
+    /// An access policy that cannot be enforced as it stands.
+    #[error("The specified vault access policy is invalid. Provide a valid policy.")]
+    InvalidAccessPolicy(#[source] PolicyError),
+    /// There is no lock, or it has expired.
+    #[error("No vault lock policy is set for: {0}")]
+    NoLock(VaultName),
+    /// A lock policy that cannot be enforced as it stands.
+    #[error("The specified vault lock policy is invalid. Provide a valid policy.")]
+    InvalidLockPolicy(#[source] PolicyError),
+    /// The lock in progress has another ID.
+    #[error("Invalid lock ID: {0}")]
+    WrongLockId(LockId),
+    /// A lock is in progress: another one cannot be initiated.
+    #[error("A vault lock is in progress already: {0}")]
+    LockInProgress(VaultArn),
+    /// The vault is locked for ever.
+    #[error("The vault is locked already: {0}")]
+    VaultLocked(VaultArn),
+    /// The vault would have more tags than it may have.
+    #[error("The limit of {0} tags per vault is reached.")]
+    TagLimit(usize),
+    /// No tag, or more than a request may have.
+    #[error("Invalid number of tags: {0}. A request has 1 to 10.")]
+    InvalidTagCount(usize),
     /// The account has as many vaults as it may have.
     #[error("The limit of {0} vaults per account is reached.")]
     VaultLimit(u64),
@@ -197,8 +230,13 @@ impl EngineError {
             | Self::ArchiveNotFound(_)
             | Self::UploadNotFound(_)
             | Self::JobNotFound(_)
-            | Self::NoInventory(_) => ErrorCode::ResourceNotFound,
-            Self::AccessDenied { .. } => ErrorCode::AccessDenied,
+            | Self::NoInventory(_)
+            | Self::NoNotifications(_)
+            | Self::NoAccessPolicy(_)
+            | Self::NoLock(_) => ErrorCode::ResourceNotFound,
+            Self::AccessDenied { .. } | Self::LockInProgress(_) | Self::VaultLocked(_) => {
+                ErrorCode::AccessDenied
+            }
             Self::AccountNotFound(_)
             | Self::UserNotFound(_)
             | Self::KeyNotFound(_)
@@ -212,10 +250,15 @@ impl EngineError {
             Self::NoMasterKey | Self::WrongMasterKey(_) => ErrorCode::ServiceUnavailable,
             Self::PolicyEnforced => ErrorCode::PolicyEnforced,
             Self::InsufficientCapacity => ErrorCode::InsufficientCapacity,
-            Self::VaultLimit(_) | Self::PolicyLimit(_) | Self::CapacityLimit(_) => {
+            Self::VaultLimit(_) | Self::TagLimit(_) | Self::PolicyLimit(_) | Self::CapacityLimit(_) => {
                 ErrorCode::LimitExceeded
             }
-            Self::VaultNotEmpty(_)
+            Self::NoEvents
+            | Self::InvalidAccessPolicy(_)
+            | Self::InvalidLockPolicy(_)
+            | Self::WrongLockId(_)
+            | Self::InvalidTagCount(_)
+            | Self::VaultNotEmpty(_)
             | Self::ForeignArchive(_)
             | Self::InvalidContentLength(_)
             | Self::InvalidContentRange(_)

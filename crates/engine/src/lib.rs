@@ -10,13 +10,16 @@ mod account;
 mod archive;
 mod body;
 mod capacity;
+mod compliance;
 mod documents;
 mod engine;
 mod error;
+mod grounds;
 mod housekeeping;
 mod id;
 mod inventory;
 mod job;
+mod lock;
 mod page;
 pub mod policy;
 mod random;
@@ -25,6 +28,7 @@ mod settings;
 mod topic;
 mod upload;
 mod vault;
+mod vault_settings;
 
 pub use account::{
     AccountDescription, Credential, KeyDescription, MasterKey, NewKey, Session, SessionRefusal,

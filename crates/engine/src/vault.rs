@@ -17,6 +17,7 @@ use crate::{
     engine::Engine,
     error::EngineError,
     page::{page_limit, page_of, read_marker},
+    policy::ContextKeys,
 };
 
 impl Engine {
@@ -107,9 +108,11 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `VaultNotEmpty` unless the last inventory lists no archive and nothing was written since.
+    /// `AccessDenied`, also by a lock that came into force since the permission; `VaultNotEmpty` unless the last inventory lists no archive and nothing was written since.
     pub async fn delete_vault(&self, access: &Access) -> Result<(), EngineError> {
-        let row = match self.vault(access, Operation::DeleteVault).await {
+        let _decided_by_what_holds = self.inner.deciding.read().await;
+        let delete = Operation::DeleteVault;
+        let row = match self.decide_again(access, delete, None, &ContextKeys::new()).await {
             Err(EngineError::VaultNotFound(_)) => return Ok(()),
             found => found?,
         };

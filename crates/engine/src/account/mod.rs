@@ -24,6 +24,7 @@ pub use key::{Credential, KeyDescription, NewKey, Session, SessionRefusal};
 pub use secrets::MasterKey;
 pub(crate) use secrets::Secrets;
 pub use user::UserDescription;
+pub(crate) use user::UserDocument;
 
 /// How often a number for a new account is drawn.
 const DRAWS: usize = 16;

@@ -46,6 +46,7 @@ impl Engine {
         request: &JobRequest,
     ) -> Result<JobId, EngineError> {
         let vault = self.vault(access, Operation::InitiateJob).await?;
+        access.is_about(request.archive())?;
         let (kind, delay, description, sns_topic) = match request {
             JobRequest::Archive { archive, range, tier, description, sns_topic } => {
                 let kind = self.archive_job(&vault, archive, *range, *tier).await?;

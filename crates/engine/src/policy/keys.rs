@@ -95,6 +95,12 @@ impl ContextKeys {
         self
     }
 
+    /// Adds all keys of `other`.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        other.0.iter().fold(self, |keys, (name, values)| keys.with_many(name, values.clone()))
+    }
+
     /// Returns the values of a key; empty when it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> &[String] {

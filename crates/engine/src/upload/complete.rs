@@ -76,7 +76,7 @@ impl Engine {
             seal: row.seal,
             description: row.description,
             created: self.now(),
-            aged: None,
+            aged: Some(self.compliance_time()),
             size,
             tree_hash,
             token: row.token,

@@ -24,7 +24,7 @@ use crate::{
     page::{page_limit, page_of, read_marker},
 };
 
-use locks::to_the_end;
+pub(crate) use locks::to_the_end;
 
 pub(crate) use locks::UploadLocks;
 pub use part::{HashedPart, ReceivingPart};

@@ -1,0 +1,69 @@
+//! The vault's tags ("Tagging Amazon S3 Glacier Resources").
+
+use icefield_protocol::{
+    Operation, TagKey, Tags,
+    limits::{TAGS_PER_REQUEST, TAGS_PER_VAULT},
+};
+
+use crate::{
+    access::Access,
+    engine::Engine,
+    error::EngineError,
+    policy::{ContextKeys, key},
+};
+
+impl Engine {
+    /// Adds tags, and gives new values to those that the vault has; all or none.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied`; `VaultNotFound`; `InvalidTagCount` of none or more than 10; `TagLimit` when the vault would have more
+    /// than 50.
+    pub async fn add_tags(&self, access: &Access, tags: Tags) -> Result<(), EngineError> {
+        let mut said = ContextKeys::new().with_many(key::TAG_KEYS, tags.keys().map(TagKey::as_str));
+        for (name, value) in &tags {
+            said = said.with(&format!("{}{name}", key::REQUEST_TAG), value.as_str());
+        }
+        self.change_vault(access, Operation::AddTagsToVault, said, move |settings| {
+            check_count(tags.len())?;
+            settings.tags.extend(tags.clone());
+            if settings.tags.len() > TAGS_PER_VAULT {
+                return Err(EngineError::TagLimit(TAGS_PER_VAULT));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes tags; keys that the vault does not have are fine.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied`; `VaultNotFound`; `InvalidTagCount` of none or more than 10.
+    pub async fn remove_tags(&self, access: &Access, keys: &[TagKey]) -> Result<(), EngineError> {
+        let said = ContextKeys::new().with_many(key::TAG_KEYS, keys.iter().map(TagKey::as_str));
+        let keys = keys.to_vec();
+        self.change_vault(access, Operation::RemoveTagsFromVault, said, move |settings| {
+            check_count(keys.len())?;
+            settings.tags.retain(|key, _| !keys.contains(key));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lists the tags.
+    ///
+    /// # Errors
+    ///
+    /// `VaultNotFound`.
+    pub async fn tags(&self, access: &Access) -> Result<Tags, EngineError> {
+        Ok(self.settings_for(access, Operation::ListTagsForVault).await?.tags)
+    }
+}
+
+fn check_count(count: usize) -> Result<(), EngineError> {
+    if (1..=TAGS_PER_REQUEST).contains(&count) {
+        return Ok(());
+    }
+    Err(EngineError::InvalidTagCount(count))
+}
