@@ -1,9 +1,15 @@
 //! The engine itself: a store, settings, and what must not happen twice at once.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{self, Arc},
+};
 
 use aws_lc_rs::rand;
-use icefield_protocol::{AccountId, Timestamp, VaultArn, VaultName};
+use icefield_protocol::{
+    AccountId, Region, Timestamp, VaultArn, VaultName,
+    sigv4::{AccessKeyId, SecretKey},
+};
 use icefield_store::{Store, ledger::VaultRow};
 use tokio::sync::{Mutex, RwLock};
 
@@ -41,6 +47,8 @@ pub(crate) struct Inner {
     /// Held for writing while settings of a vault change by which is decided, for reading from a decision to remove
     /// something to its end: so nothing is removed by a decision that does not hold any more.
     pub(crate) deciding: RwLock<()>,
+    /// Keys of the first account's root that end with the process.
+    pub(crate) lent: sync::RwLock<BTreeMap<AccessKeyId, SecretKey>>,
     /// Held while a vault is counted and created, so that the limit holds.
     pub(crate) creating: Mutex<()>,
     /// Held while a retrieval is counted against a limit and started.
@@ -84,6 +92,7 @@ impl Engine {
             account,
             compliance,
             deciding: RwLock::new(()),
+            lent: sync::RwLock::default(),
             creating: Mutex::new(()),
             retrieving: Mutex::new(()),
             running: Mutex::new(()),
@@ -96,6 +105,12 @@ impl Engine {
     #[must_use]
     pub fn account(&self) -> &AccountId {
         &self.inner.account
+    }
+
+    /// Returns the region in ARNs.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.inner.settings.region
     }
 
     /// Returns the store.
