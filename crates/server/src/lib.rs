@@ -1,6 +1,26 @@
 //! HTTP in front of the engine: connections, authentication, operations, notifications.
 //!
-//! Data flows one way: `connection` (sockets, limits) > `auth` (who asks) > `route` (what is asked) > `ops` (one file per
-//! operation) > engine. No rule of Glacier lives here.
+//! Data flows one way: `connection` (sockets, limits) > `pipeline` (the order of checks: `route`, what is asked; `auth`,
+//! who asks) > `ops` (one file per operation) > engine. No rule of Glacier lives here. [`Server::start`] makes it run.
 
+mod auth;
+mod background;
 pub mod connection;
+mod error;
+mod exchange;
+mod header;
+mod json;
+mod ops;
+mod pipeline;
+mod request;
+mod request_id;
+mod response;
+pub mod route;
+mod server;
+mod settings;
+mod throttle;
+
+pub use exchange::{Observer, RequestFacts};
+pub use request_id::RequestId;
+pub use server::{Running, Server, ServerError};
+pub use settings::ServerSettings;

@@ -1,0 +1,166 @@
+//! A server that runs: connections, the pipeline behind them, and the work in the background, all owned by one value.
+//!
+//! Starting needs an engine and a listener that is bound already, so that whoever starts knows the address and has met
+//! the errors of binding. Stopping lets requests in flight end, then the work in the background, in that order: a request
+//! may still ask for a job.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use icefield_engine::Engine;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use crate::{
+    auth::Authenticator,
+    background::{Background, JobBell},
+    connection::{self, ConnectionError, Gauges},
+    exchange::Observer,
+    pipeline::Pipeline,
+    settings::ServerSettings,
+    throttle::Throttle,
+};
+
+/// Starts servers.
+#[derive(Debug)]
+pub struct Server {
+    _private: (),
+}
+
+/// A server that runs. Dropping it ends it without waiting.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    gauges: Gauges,
+    /// Asks connections for an end, also when this is dropped.
+    shutdown: DropGuard,
+    /// The same for the work in the background.
+    stop: DropGuard,
+    broken: CancellationToken,
+    connections: JoinHandle<Result<(), ConnectionError>>,
+    background: TaskTracker,
+}
+
+/// Why a server could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The listener has no address.
+    #[error("cannot tell the address of the listener")]
+    Address(#[source] io::Error),
+    /// Connections cannot be served.
+    #[error("cannot serve connections")]
+    Connections(#[from] ConnectionError),
+    /// A sync to disk failed.
+    #[error("a sync to disk failed, so nothing more is stored: check the disk, then start again")]
+    Fenced,
+    /// A task ended that should not have.
+    #[error("the server broke down")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Server {
+    /// Begins to serve the engine's vaults at the listener.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address. What only shows later is told by [`Running::ended`].
+    pub fn start(
+        engine: Engine,
+        settings: ServerSettings,
+        listener: TcpListener,
+    ) -> Result<Running, ServerError> {
+        Self::start_observed(engine, settings, listener, Vec::new())
+    }
+
+    /// Does what [`start`](Self::start) does, and tells the observers of every request.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn start_observed(
+        engine: Engine,
+        settings: ServerSettings,
+        listener: TcpListener,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Result<Running, ServerError> {
+        let address = listener.local_addr().map_err(ServerError::Address)?;
+        let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
+        let (broken, bell, gauges) =
+            (CancellationToken::new(), JobBell::default(), Gauges::default());
+        let region = settings.strict_scope.then(|| engine.region().clone());
+        let pipeline = Pipeline {
+            engine: engine.clone(),
+            authenticator: Authenticator::new(settings.skew, region, settings.max_json_bytes),
+            throttle: settings.requests_per_second.map(Throttle::new),
+            bell: bell.clone(),
+            observers: observers.into(),
+            broken: broken.clone(),
+        };
+        let served = connection::serve(
+            listener,
+            settings.tls,
+            settings.limits,
+            gauges.clone(),
+            Arc::new(pipeline),
+            shutdown.clone(),
+        );
+        let connections = tokio::spawn(served);
+        let background = TaskTracker::new();
+        let work = Background { engine, stop: stop.clone(), broken: broken.clone() };
+        background.spawn(work.clone().run_jobs(bell));
+        background.spawn(work.clone().keep_house(settings.housekeeping_interval));
+        background.spawn(work.tick());
+        background.close();
+        let (shutdown, stop) = (shutdown.drop_guard(), stop.drop_guard());
+        Ok(Running { address, gauges, shutdown, stop, broken, connections, background })
+    }
+}
+
+impl Running {
+    /// Returns where the server listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns what the connections are doing.
+    #[must_use]
+    pub const fn gauges(&self) -> &Gauges {
+        &self.gauges
+    }
+
+    /// Waits until the server cannot go on, and tells why. [`stop`](Self::stop) has to be called all the same. Cancel safe.
+    pub async fn ended(&mut self) -> ServerError {
+        tokio::select! {
+            () = self.broken.cancelled() => ServerError::Fenced,
+            end = &mut self.connections => match end {
+                Ok(Err(error)) => error.into(),
+                Ok(Ok(())) => ServerError::Broken("connections are no longer accepted".into()),
+                Err(error) => ServerError::Broken(error.into()),
+            },
+        }
+    }
+
+    /// Stops: no more connections, requests in flight end (or are cut after [`Limits::shutdown`]), then the work in the
+    /// background. The engine is left open.
+    ///
+    /// [`Limits::shutdown`]: crate::connection::Limits::shutdown
+    ///
+    /// # Errors
+    ///
+    /// What made the server end before, if anything did.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        let Self { shutdown, stop, broken, connections, background, .. } = self;
+        drop(shutdown);
+        let served = if connections.is_finished() { Ok(Ok(())) } else { connections.await };
+        drop(stop);
+        background.wait().await;
+        match served {
+            _ if broken.is_cancelled() => Err(ServerError::Fenced),
+            Ok(served) => Ok(served?),
+            Err(error) => Err(ServerError::Broken(error.into())),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What an operator may tune about the service: plain data, read once.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use crate::connection::{Limits, TlsFiles};
+
+/// Settings of a [`Server`](crate::Server).
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Limits of connections and bodies.
+    pub limits: Limits,
+    /// Certificate and key; `None` serves plain HTTP, to be used on a loopback address or behind a proxy.
+    pub tls: Option<TlsFiles>,
+    /// How far the time of a signature may be from now, either way. Default: 5 minutes.
+    pub skew: Duration,
+    /// Whether a signature must be made for the service `glacier` and the store's region. Off by default: clients that
+    /// derive both from the host name sign for nonsense when the host is not called `glacier.REGION.amazonaws.com`.
+    pub strict_scope: bool,
+    /// Where clients reach the service, if not at the address it listens on; for what is told to people and to
+    /// subscribers of topics.
+    pub public_url: Option<String>,
+    /// Longest body of a request that is not an archive or a part. Default: 1 MiB.
+    pub max_json_bytes: usize,
+    /// Requests per second that one account may make, twice that at once. Default: any number.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// How often what has expired is removed. Default: 10 minutes.
+    pub housekeeping_interval: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            tls: None,
+            skew: Duration::from_mins(5),
+            strict_scope: false,
+            public_url: None,
+            max_json_bytes: 1 << 20,
+            requests_per_second: None,
+            housekeeping_interval: Duration::from_mins(10),
+        }
+    }
+}
