@@ -28,7 +28,10 @@ use crate::{
 /// Small, so that the workload fills several packs.
 const PACK_BYTES: u64 = 3000;
 
-async fn open(volume: &SimulatedVolume, ledger: &Arc<MemoryLedger>) -> Result<Store, StoreError> {
+pub(crate) async fn open(
+    volume: &SimulatedVolume,
+    ledger: &Arc<MemoryLedger>,
+) -> Result<Store, StoreError> {
     let disk = Arc::new(Disk::new(Arc::new(volume.clone())));
     let now = Timestamp::from_unix_millis(1_700_000_000_000);
     let (identity, keys) = identify(&disk, now)?;
@@ -48,7 +51,7 @@ async fn open(volume: &SimulatedVolume, ledger: &Arc<MemoryLedger>) -> Result<St
 
 /// What the callers were told, and what may have happened beyond it.
 #[derive(Debug, Default)]
-struct Told {
+pub(crate) struct Told {
     /// Acknowledged archives that were not deleted: number and bytes.
     archives: Vec<(u64, Bytes)>,
     /// Acknowledged deletions.
@@ -144,7 +147,7 @@ async fn stored_file(store: &Store, bytes: &Bytes) -> Result<Extent, StoreError>
 }
 
 /// Appends, files, vaults created and deleted, archives deleted, a purge, a sweep, an id given back.
-async fn workload(store: &Store, told: &mut Told) -> Result<(), StoreError> {
+pub(crate) async fn workload(store: &Store, told: &mut Told) -> Result<(), StoreError> {
     done(store.commit(vault(1).entry, Bytes::new()).await)?;
     done(store.commit(vault(2).entry, Bytes::new()).await)?;
     told.lock(store, 8).await?;

@@ -30,6 +30,7 @@ mod random;
 pub mod rebuild;
 mod recovery;
 mod reservation;
+pub mod scrub;
 pub mod store;
 
 pub use check::{CheckProgress, CheckReport, HitArchive, Problem, check};
@@ -43,4 +44,5 @@ pub use ledger::Ledger;
 pub use open::OpenOptions;
 pub use payload::Payload;
 pub use rebuild::{RebuildReport, rebuild};
+pub use scrub::{Scrub, ScrubStep};
 pub use store::{Store, StoreStat};

@@ -1,6 +1,8 @@
 //! Payload files: every MiB of those that the ledger owns, and no others.
 
-use futures_util::{StreamExt, stream};
+use std::{ops::Range, pin::pin};
+
+use futures_util::{Stream, StreamExt, stream};
 use icefield_treehash::TreeHash;
 
 use super::{CheckReport, HitArchive, Progress, Standing};
@@ -11,7 +13,7 @@ use crate::{
     },
     error::{Damage, StoreError},
     ledger::JobFilter,
-    payload::Payload,
+    payload::{Payload, PayloadReader},
     store::{Store, is_staged},
 };
 
@@ -184,16 +186,23 @@ async fn read_file(
 ) -> Result<(), StoreError> {
     let reader = payload.open(extent.payload, extent.size, extent.tree_hash).await?;
     report.checked.files += 1;
-    let reader = &*reader;
-    let mut leaves = stream::iter(0..reader.leaves().len() as u64)
-        .map(|index| reader.read_leaf(index))
-        .buffered(LEAVES_AHEAD);
+    let mut leaves = pin!(read_leaves(&*reader, 0..reader.leaves().len() as u64));
     while let Some(leaf) = leaves.next().await {
         match leaf {
-            Ok(bytes) => report.checked.bytes += bytes.len() as u64,
+            Ok(bytes) => report.checked.bytes += bytes,
             Err(error) => report.failed("payload", error, hit())?,
         }
         progress(report.checked);
     }
     Ok(())
+}
+
+/// Reads and verifies MiB of a file; yields their lengths.
+pub(crate) fn read_leaves(
+    reader: &dyn PayloadReader,
+    leaves: Range<u64>,
+) -> impl Stream<Item = Result<u64, StoreError>> {
+    stream::iter(leaves)
+        .map(async |index| Ok(reader.read_leaf(index).await?.len() as u64))
+        .buffered(LEAVES_AHEAD)
 }

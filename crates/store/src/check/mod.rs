@@ -16,8 +16,8 @@
 //! not taken for a stray file.
 
 mod compare;
-mod files;
-mod names;
+pub(crate) mod files;
+pub(crate) mod names;
 mod scratch;
 
 use std::{collections::BTreeSet, iter::repeat};
@@ -28,7 +28,7 @@ use icefield_treehash::TreeHash;
 use self::{
     compare::{compare, compare_archive, compare_documents},
     files::Files,
-    names::check_names,
+    names::{check_identity, check_names},
     scratch::Scratch,
 };
 use crate::{
@@ -91,7 +91,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    fn problem(&mut self, damage: Damage, archive: Option<HitArchive>) {
+    pub(crate) fn problem(&mut self, damage: Damage, archive: Option<HitArchive>) {
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem { damage, archive });
         } else {
@@ -105,7 +105,7 @@ impl CheckReport {
     }
 
     /// Takes an error of reading `place` as a problem there; those of the store as a whole are passed on.
-    fn failed(
+    pub(crate) fn failed(
         &mut self,
         place: &str,
         error: StoreError,
@@ -155,6 +155,7 @@ async fn check_with(
 ) -> Result<CheckReport, StoreError> {
     let mut report = CheckReport::default();
     if let Some(disk) = store.disk() {
+        check_identity(disk, &mut report)?;
         check_names(disk, &mut report)?;
     }
     let mut files = Files::list(store, &mut report).await?;
@@ -258,7 +259,8 @@ async fn read_log(
     }
 }
 
-async fn read_record(
+/// Reads a record whole: every byte of it must fit its checks.
+pub(crate) async fn read_record(
     store: &Store,
     entry: &Entry,
     place: RecordPlace,

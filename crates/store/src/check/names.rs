@@ -11,7 +11,8 @@ use crate::{
     payload::disk::{fenced::Disk, is_pack_name, is_torn_name},
 };
 
-pub(super) fn check_names(disk: &Disk, report: &mut CheckReport) -> Result<(), StoreError> {
+/// The files that say who the store is.
+pub(crate) fn check_identity(disk: &Disk, report: &mut CheckReport) -> Result<(), StoreError> {
     match Identity::read(disk) {
         Ok(Some(_)) => {}
         Ok(None) => report.found(IDENTITY_FILE, "missing file"),
@@ -22,6 +23,10 @@ pub(super) fn check_names(disk: &Disk, report: &mut CheckReport) -> Result<(), S
         Ok(None) => report.found(KEYS_FILE, "missing file"),
         Err(error) => report.failed(KEYS_FILE, error, None)?,
     }
+    Ok(())
+}
+
+pub(super) fn check_names(disk: &Disk, report: &mut CheckReport) -> Result<(), StoreError> {
     for (folder, known) in [
         ("", is_top_name as fn(&str, bool) -> bool),
         ("packs", |name, is_dir| !is_dir && (is_pack_name(name) || is_torn_name(name))),

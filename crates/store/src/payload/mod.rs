@@ -39,6 +39,15 @@ pub struct RecordPlace {
     pub length: u64,
 }
 
+/// Bytes that the system may keep in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cached {
+    /// Of the log, from here on, so many.
+    Log(RecordPlace),
+    /// A payload file and its hashes.
+    File(PayloadId),
+}
+
 /// A record to be appended.
 #[derive(Debug, Clone)]
 pub struct NewRecord {
@@ -123,6 +132,12 @@ pub trait Payload: fmt::Debug + Send + Sync + 'static {
         &self,
         visit: &mut (dyn FnMut(Result<PayloadId, Damage>) + Send),
     ) -> Result<(), StoreError>;
+
+    /// Asks the system to forget what it keeps in memory, so that the next read is from the medium. Best effort: a backend
+    /// without such a memory, or without a way to ask, does nothing.
+    async fn forget_cached(&self, _what: Cached) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Bytes in packs and in payload files, with their hash files: `(packs, files)`.
     async fn used_bytes(&self) -> Result<(u64, u64), StoreError>;

@@ -11,5 +11,6 @@ mod document;
 mod documents;
 mod opening;
 mod rebuilding;
+mod scrubbing;
 mod support;
 mod sweeping;

@@ -255,6 +255,16 @@ pub(super) fn open(
     Ok(FileReader { disk, hashing, id, file, size, leaves })
 }
 
+/// Lets the next reads of both files of an id come from the medium.
+pub(super) fn forget_cached(disk: &Disk, id: PayloadId) -> Result<(), StoreError> {
+    for path in payload_paths(id) {
+        if let Some(file) = disk.find(&path)? {
+            file.forget_cached(0, u64::MAX);
+        }
+    }
+    Ok(())
+}
+
 /// Reads the lines of a hash file; anything but exactly what was written is damage.
 fn read_hashes(disk: &Disk, id: PayloadId, size: u64) -> Result<Vec<TreeHash>, StoreError> {
     let path = hash_path(id);

@@ -179,6 +179,14 @@ impl Log {
         Ok(Bytes::from(bytes).slice(body_at..body_at + header.body_len))
     }
 
+    /// Lets the next read of these bytes come from the medium.
+    pub(super) fn forget_cached(&self, range: RecordPlace) -> Result<(), StoreError> {
+        if let Some(file) = self.disk.find(&pack_path(range.at.pack))? {
+            file.forget_cached(range.at.offset, range.length);
+        }
+        Ok(())
+    }
+
     fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
         // The tail is only replaced whole or moved after success: a panic leaves it right.
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)

@@ -34,7 +34,8 @@ use crate::{
     entry::PayloadId,
     error::{Damage, StoreError},
     payload::{
-        LogPosition, NewRecord, Payload, PayloadReader, PayloadWriter, RecordPlace, ReplayPage,
+        Cached, LogPosition, NewRecord, Payload, PayloadReader, PayloadWriter, RecordPlace,
+        ReplayPage,
         disk::{
             fenced::{Disk, blocking},
             file::{Shards, remove_files, shard_of, shard_path},
@@ -136,6 +137,15 @@ impl Payload for DiskPayload {
             }
         }
         Ok(())
+    }
+
+    async fn forget_cached(&self, what: Cached) -> Result<(), StoreError> {
+        let (disk, log) = (Arc::clone(&self.disk), Arc::clone(&self.log));
+        blocking(move || match what {
+            Cached::Log(range) => log.forget_cached(range),
+            Cached::File(id) => file::forget_cached(&disk, id),
+        })
+        .await
     }
 
     async fn used_bytes(&self) -> Result<(u64, u64), StoreError> {

@@ -55,13 +55,15 @@ enum Node {
 struct Content {
     written: Vec<u8>,
     durable: Vec<u8>,
+    /// Bytes that the medium does not have any more: reads show it once the cache forgets them.
+    rotten: BTreeSet<usize>,
     /// Sectors that a failed sync has not written and that count as clean: only writing them again helps.
     dropped: BTreeSet<usize>,
 }
 
 impl Content {
     fn new(bytes: Vec<u8>) -> Self {
-        Self { written: bytes.clone(), durable: bytes, dropped: BTreeSet::new() }
+        Self { written: bytes.clone(), durable: bytes, ..Self::default() }
     }
 
     fn sectors(&self) -> std::ops::Range<usize> {
@@ -126,6 +128,13 @@ impl SimulatedVolume {
         let mut state = self.state();
         let Node::File(file) = state.names[path] else { panic!("{path} is a folder") };
         change(&mut state.files[file].written);
+    }
+
+    /// Flips a bit of a byte on the medium, behind everybody's back and the cache.
+    pub(crate) fn rot(&self, path: &str, offset: usize) {
+        let mut state = self.state();
+        let Node::File(file) = state.names[path] else { panic!("{path} is a folder") };
+        state.files[file].rotten.insert(offset);
     }
 
     /// The volume that the next process finds.
@@ -335,6 +344,15 @@ impl VolumeFile for SimulatedFile {
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.volume.alive()?.files[self.file].written.truncate(len as usize);
         Ok(())
+    }
+
+    fn forget_cached(&self, offset: u64, len: u64) {
+        let content = &mut self.volume.state().files[self.file];
+        let begin = offset as usize;
+        let end = begin.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
+        for rotten in content.rotten.extract_if(begin..end, |_| true) {
+            content.written[rotten] ^= 1;
+        }
     }
 }
 

@@ -72,6 +72,9 @@ pub(crate) trait VolumeFile: fmt::Debug + Send + Sync + 'static {
 
     /// Cuts the file off.
     fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Asks the system to drop these bytes, or to the end of the file, from its memory, if they are durable. Best effort.
+    fn forget_cached(&self, offset: u64, len: u64);
 }
 
 /// The real disk.
@@ -163,6 +166,23 @@ impl VolumeFile for File {
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.set_len(len)
     }
+
+    #[cfg(target_os = "linux")]
+    fn forget_cached(&self, offset: u64, len: u64) {
+        use rustix::fs::{Advice, fadvise};
+
+        // Only whole pages are dropped, and the largest pages in use have so many bytes.
+        const PAGE_BYTES: u64 = 64 << 10;
+        let begin = offset - offset % PAGE_BYTES;
+        let end = offset.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_BYTES));
+        let len = end.and_then(|end| std::num::NonZeroU64::new(end - begin));
+        if let Err(error) = fadvise(self, begin, len, Advice::DontNeed) {
+            tracing::debug!(%error, "bytes may be read from memory instead of the medium");
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn forget_cached(&self, _offset: u64, _len: u64) {}
 }
 
 #[cfg(unix)]
