@@ -6,6 +6,7 @@
 //! * What things are called: [`name`], [`id`], [`description`].
 //! * What can be asked for: [`operation`].
 //! * How much and where: [`limits`], [`part_size`], [`range`], [`timestamp`].
+//! * Who asks: [`sigv4`].
 //! * What is answered: [`error`], [`page`], [`vault`], [`upload`], [`job`], [`lock`], [`tags`], [`notification`].
 //! * The list of a vault's archives as a document: [`inventory`].
 

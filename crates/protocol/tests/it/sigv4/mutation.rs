@@ -80,7 +80,7 @@ fn originals() -> Vec<Request> {
     ]
 }
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "a bit of the method",
     "a bit of the path",
     "a bit of the query",
@@ -92,6 +92,7 @@ const KINDS: [&str; 12] = [
     "a header dropped",
     "a header doubled",
     "a header moved",
+    "a header added",
     "two values swapped",
 ];
 
@@ -117,6 +118,11 @@ fn change(request: &mut Request, random: &mut Random) -> &'static str {
         10 => {
             let moved = request.headers.remove(at);
             request.headers.insert(random.below(request.headers.len() + 1), moved);
+        }
+        11 => {
+            let added = ["x-amz-security-token", "X-Amz-Meta", "date", "content-type", "range"];
+            let name = added[random.below(added.len())].into();
+            request.headers.insert(at, (name, b"20120525T002453Z".to_vec()));
         }
         _ => {
             let other = random.below(request.headers.len());
