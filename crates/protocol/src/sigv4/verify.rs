@@ -49,8 +49,8 @@ impl Authorization {
 
     /// Checks that nothing can be changed or added on the way that would change what the request means.
     ///
-    /// `range` and `content-range` would belong here, but boto 2 does not sign them; what they do is covered by hashes
-    /// of both ends.
+    /// `range` and `content-range` would belong here, but boto 2 does not sign them. A part in the wrong place does not
+    /// survive the signed tree hash of the whole archive, and an answer to another range says which range it is.
     fn check_names(&self, head: &RequestHead<'_>) -> Result<(), SigV4Error> {
         let arrived = head.headers.iter().map(|(name, _)| *name);
         let must = arrived.filter(|name| name.starts_with("x-amz-"));

@@ -98,7 +98,10 @@ const KINDS: [&str; 13] = [
 
 /// Changes one thing and returns which kind of thing.
 fn change(request: &mut Request, random: &mut Random) -> &'static str {
-    let kind = random.below(KINDS.len());
+    let kind = match random.below(KINDS.len()) {
+        2 if request.query.is_empty() => 1,
+        kind => kind,
+    };
     let at = random.below(request.headers.len());
     let authorization = request.headers.len() - 1;
     match kind {
@@ -306,7 +309,7 @@ impl Random {
         usize::try_from(mixed % u64::try_from(limit).unwrap()).unwrap()
     }
 
-    /// Flips one bit; nothing in nothing.
+    /// Flips one bit, of a header value that may be empty.
     fn flip(&mut self, bytes: &mut [u8]) {
         if !bytes.is_empty() {
             let at = self.below(bytes.len());
