@@ -1,5 +1,6 @@
 //! Retrieval jobs: initiated, run when they are due, readable for a while ("Initiate Job (POST jobs)").
 
+mod deliveries;
 mod output;
 mod read;
 mod run;

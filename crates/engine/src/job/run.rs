@@ -24,7 +24,9 @@ impl Engine {
             let jobs = self.store().ledger().due_jobs(self.now(), JOBS_PAGE).await?;
             for job in &jobs {
                 let (end, name) = self.run(job).await?;
-                if self.store().ledger().end_job(job.number, end, self.now(), Vec::new()).await? {
+                let at = self.now();
+                let deliveries = self.deliveries(job, &end, at).await?;
+                if self.store().ledger().end_job(job.number, end, at, deliveries).await? {
                     ended += 1;
                 }
                 if let Some(name) = name {
