@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -19,8 +20,7 @@ use super::{Peer, Server};
 
 /// Serves one connection until it closes.
 pub(crate) async fn run(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
-    // Small answers must not wait for the acknowledgement of earlier ones. A socket that refuses this works as well.
-    let _slower = stream.set_nodelay(true);
+    tune(&stream, server.limits.window_bytes);
     let Some(stream) = secure(&server, stream).await else {
         server.gauges.refuse();
         return;
@@ -32,6 +32,18 @@ pub(crate) async fn run(server: Arc<Server>, stream: TcpStream, address: SocketA
         // Whatever comes of it, the connection is closed now.
         let _ended = timeout(server.limits.drain_time, rest).await;
     }
+}
+
+/// Sets up a socket. One that refuses this works as well, only slower or with more memory.
+fn tune(stream: &TcpStream, window: usize) {
+    let socket = SockRef::from(stream);
+    // Small answers must not wait for the acknowledgement of earlier ones.
+    let _slower = socket.set_tcp_nodelay(true);
+    // The system would take megabytes for a client that reads slowly, and for minutes nothing could be seen to move.
+    #[cfg(target_os = "linux")]
+    let _larger = socket.set_tcp_notsent_lowat(u32::try_from(window).unwrap_or(u32::MAX));
+    #[cfg(not(target_os = "linux"))]
+    let _ = window;
 }
 
 /// Does the TLS handshake, if there is to be one. None if it failed, took too long, or the server is to end.
