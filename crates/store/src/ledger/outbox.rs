@@ -39,15 +39,18 @@ pub struct RetrievalLoad {
 }
 
 impl RetrievalLoad {
-    /// Adds a job of these bytes, first to last inclusive.
-    pub(crate) fn add(&mut self, range: (u64, u64), hours: u64, is_running: bool, is_since: bool) {
-        let bytes = (range.1.saturating_sub(range.0)).saturating_add(1);
-        if is_running {
-            let rate = bytes.div_ceil(hours.max(1));
-            self.running_bytes_per_hour = self.running_bytes_per_hour.saturating_add(rate);
-        }
-        if is_since {
-            self.bytes_since = self.bytes_since.saturating_add(bytes);
-        }
+    /// Adds a job in progress of these bytes, first to last.
+    pub(crate) fn add_running(&mut self, range: (u64, u64), hours: u64) {
+        let rate = len(range).div_ceil(hours.max(1));
+        self.running_bytes_per_hour = self.running_bytes_per_hour.saturating_add(rate);
     }
+
+    /// Adds a job of these bytes that was initiated since.
+    pub(crate) fn add_since(&mut self, range: (u64, u64)) {
+        self.bytes_since = self.bytes_since.saturating_add(len(range));
+    }
+}
+
+fn len((first, last): (u64, u64)) -> u64 {
+    last.saturating_sub(first).saturating_add(1)
 }

@@ -126,8 +126,12 @@ impl Tables {
             if let JobKind::Archive { range, tier: Tier::Standard, .. } = job.kind
                 && vault.is_some_and(|vault| vault.account == *account)
             {
-                let is_running = job.status == JobStatus::InProgress;
-                load.add(range, hours, is_running, job.created >= since);
+                if job.status == JobStatus::InProgress {
+                    load.add_running(range, hours);
+                }
+                if job.created >= since {
+                    load.add_since(range);
+                }
             }
         }
         load

@@ -206,11 +206,12 @@ pub(super) fn end(
     Ok(true)
 }
 
-/// The Standard retrievals that count for a load: those in progress by one index, those initiated since by another.
-pub(super) const LOAD: &str = "
-    SELECT range_first, range_last, status = 'InProgress', created >= ?2 FROM jobs
-    WHERE tier = 'Standard' AND (status = 'InProgress' OR created >= ?2)
-      AND vault IN (SELECT number FROM vaults WHERE account = ?1)";
+/// The Standard retrievals in progress of an account.
+pub(super) const RUNNING: &str = "SELECT range_first, range_last FROM jobs INDEXED BY running_retrievals \
+     WHERE vault IN (SELECT number FROM vaults WHERE account = ?1) AND tier = 'Standard' AND status = 'InProgress'";
+/// Those initiated since.
+pub(super) const SINCE: &str = "SELECT range_first, range_last FROM jobs \
+     WHERE vault IN (SELECT number FROM vaults WHERE account = ?1) AND tier = 'Standard' AND created >= ?2";
 
 pub(super) fn load(
     db: &Connection,
@@ -219,12 +220,12 @@ pub(super) fn load(
     since: Timestamp,
 ) -> rusqlite::Result<RetrievalLoad> {
     let mut load = RetrievalLoad::default();
-    let mut statement = db.prepare_cached(LOAD)?;
-    let mut rows = statement.query(params![account.as_str(), since.unix_millis()])?;
-    while let Some(row) = rows.next()? {
-        let mut columns = Columns::of(row);
-        let range = (columns.get()?, columns.get()?);
-        load.add(range, hours, columns.get()?, columns.get()?);
+    let range = |mut columns: Columns<'_>| Ok((columns.get()?, columns.get()?));
+    for range in list(db, RUNNING, [account.as_str()], range)? {
+        load.add_running(range, hours);
+    }
+    for range in list(db, SINCE, params![account.as_str(), since.unix_millis()], range)? {
+        load.add_since(range);
     }
     Ok(load)
 }

@@ -159,7 +159,8 @@ CREATE INDEX inventory_jobs ON jobs (vault, writes) WHERE writes IS NOT NULL;
 CREATE INDEX due_jobs ON jobs (due) WHERE status = 'InProgress';
 CREATE INDEX jobs_by_output ON jobs (output_payload) WHERE output_payload IS NOT NULL;
 CREATE INDEX ended_jobs ON jobs (completed) WHERE completed IS NOT NULL;
-CREATE INDEX standard_jobs ON jobs (created) WHERE tier = 'Standard';
+CREATE INDEX running_retrievals ON jobs (vault) WHERE tier = 'Standard' AND status = 'InProgress';
+CREATE INDEX retrievals ON jobs (vault, created) WHERE tier = 'Standard';
 
 -- Values may be long, so rows live under numbers and the names beside them. Without a value: removed, but remembered as
 -- long as the vault, so that a late change of it can be told from one whose predecessor is lost.

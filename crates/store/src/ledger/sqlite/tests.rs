@@ -6,7 +6,7 @@ use icefield_protocol::{AccountId, Timestamp, VaultName};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{SqliteLedger, archive, purge, staging};
+use super::{SqliteLedger, archive, document, job, outbox, purge, staging};
 use crate::{
     entry::{Entry, Outcome, PayloadId, VaultNumber},
     error::StoreError,
@@ -210,7 +210,17 @@ async fn long_lists_follow_an_index_in_the_order_of_the_answer() {
     for index in ["archives_by_payload", "parts_by_payload", "jobs_by_output"] {
         assert!(garbage.contains(index), "{garbage}");
     }
-    for plan in [list, purge] {
+    let documents = plan(document::LIST);
+    assert!(documents.contains("(name>? AND name<?)"), "{documents}");
+    let running = plan(job::RUNNING);
+    assert!(running.contains("running_retrievals (vault=?)"), "{running}");
+    let since = plan(job::SINCE);
+    assert!(since.contains("retrievals (vault=? AND created>?)"), "{since}");
+    let due = plan(outbox::DUE);
+    assert!(due.contains("due_deliveries (next<?)"), "{due}");
+    let dead = plan(outbox::DEAD);
+    assert!(dead.contains("dead_deliveries (dead=? AND rowid>?)"), "{dead}");
+    for plan in [list, purge, documents, running, since, due, dead] {
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
 }
