@@ -72,7 +72,7 @@ impl Embedded {
     /// Leaves the store clean and gives it free.
     pub(crate) async fn close(&self) -> anyhow::Result<()> {
         self.engine.housekeeping().await?;
-        self.engine.store().clone().close().await;
+        self.engine.close().await;
         Ok(())
     }
 }
