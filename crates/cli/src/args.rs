@@ -104,6 +104,7 @@ pub(crate) enum Command {
     Job(commands::job::Job),
     #[command(subcommand)]
     Target(commands::target::Target),
+    Serve(Box<commands::serve::Serve>),
     #[command(subcommand)]
     Store(commands::store::Store),
     Completions(commands::completions::Completions),
@@ -126,7 +127,7 @@ impl Command {
             Self::Job(command) => !matches!(command, Job::Start(_)),
             Self::Target(command) => matches!(command, Target::List | Target::Test { .. }),
             Self::Store(command) => matches!(command, Store::Check(_) | Store::Stat(_)),
-            Self::Upload(_) | Self::Retrieve(_) | Self::Delete(_) => false,
+            Self::Upload(_) | Self::Retrieve(_) | Self::Delete(_) | Self::Serve(_) => false,
         };
         match self {
             _ if changes_nothing || dry_run => "interrupted".to_owned(),

@@ -11,6 +11,7 @@ mod failure;
 mod output;
 mod progress;
 mod prompt;
+mod service;
 mod session;
 
 use std::{fs::File, io::IsTerminal as _, process::ExitCode, sync::Arc};
@@ -26,7 +27,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    args::{Cli, Global},
+    args::{Cli, Command, Global},
     failure::{Exit, report},
     progress::SAID,
     session::Session,
@@ -55,6 +56,9 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         .build()
         .context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
+        if let Command::Serve(serve) = cli.command {
+            return Box::pin(commands::serve::run(serve, &session, interrupted())).await;
+        }
         tokio::select! {
             ended = Box::pin(commands::run(cli.command, &session)) => ended,
             () = interrupted() => Ok(Exit::Interrupted),

@@ -7,6 +7,7 @@ pub(crate) mod job;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod retrieve;
+pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod target;
@@ -32,6 +33,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<E
         Command::Vault(vault) => vault::run(vault, session).await,
         Command::Job(job) => job::run(job, session).await,
         Command::Target(target) => target::run(target, session).await,
+        // Ends by itself when it is interrupted, so the caller runs it.
+        Command::Serve(serve) => serve::run(serve, session, std::future::pending()).await,
         Command::Store(store) => store::run(store, session).await,
         Command::Completions(completions) => completions::run(&completions),
         Command::Man(man) => man::run(&man),

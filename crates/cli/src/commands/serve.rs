@@ -1,0 +1,215 @@
+//! `icefield serve`: the service.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use icefield_engine::Engine;
+use icefield_protocol::{
+    Region,
+    sigv4::{AccessKeyId, SecretKey},
+};
+use icefield_server::Server;
+use icefield_store::{OpenOptions, Store};
+use tokio::net::TcpListener;
+
+use crate::{
+    failure::{Exit, Failure},
+    service::{Service, master_key},
+    session::Session,
+};
+
+/// Where the service listens unless it is told otherwise.
+const LISTEN: &str = "127.0.0.1:9440";
+/// The region of a store that nobody has given one.
+const REGION: &str = "us-east-1";
+/// The key of `--dev`: known to everybody, so it opens nothing but what `--dev` serves.
+const DEV_ACCESS_KEY: &str = "ICEFIELDDEVELOPMENT0";
+const DEV_SECRET_KEY: &str = "development/only/secret/of/icefield/serve";
+
+/// Serve a store to programs that speak the Glacier API
+///
+/// Settings that are no options here stand in icefield/serve.toml in the user's configuration folder (or --config FILE), or in
+/// the environment as ICEFIELD_...; docs/configuration.md lists them.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The store's folder (default: the embedded store)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen (default: 127.0.0.1:9440)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where to tell metrics and health (default: 127.0.0.1:9441; `none` for nowhere)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<String>,
+    /// For trying things out: on this machine only, in memory unless --data is given, without delays, with a key that
+    /// everybody knows
+    #[arg(long)]
+    dev: bool,
+}
+
+/// Serves until `asked_to_end`.
+pub(crate) async fn run(
+    serve: Box<Serve>,
+    session: &Session,
+    asked_to_end: impl Future<Output = ()>,
+) -> anyhow::Result<Exit> {
+    let mut service = Service::load(session.global.config.as_deref())?;
+    service.set("data", "--data", serve.data.as_ref().map(|data| data.display()));
+    service.set("listen", "--listen", serve.listen.as_ref());
+    service.set("metrics_listen", "--metrics-listen", serve.metrics_listen.as_ref());
+    service.set("region", "--region", session.global.region.as_ref());
+    let settings = service.server()?;
+
+    let listen = service.value("listen").map_or(LISTEN, |value| value.text.as_str()).to_owned();
+    let listener = bind(&listen).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    if serve.dev && !address.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "--dev has a key that everybody knows, so it does not listen on {address}"
+        ))
+        .hint("listen on 127.0.0.1, or leave --dev out and make a key: icefield key create")
+        .into());
+    }
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let endpoint = settings.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+
+    let engine = open(&serve, &service, session, &endpoint).await?;
+    let account = engine.account().clone();
+    let region = engine.region().clone();
+    let mut running = Server::start(engine.clone(), settings, listener)?;
+    say(&format!("endpoint: {endpoint}"))?;
+    if serve.dev {
+        say(&format!("access key: {DEV_ACCESS_KEY}"))?;
+        say(&format!("secret key: {DEV_SECRET_KEY}"))?;
+    }
+    say(&format!("account: {account}"))?;
+    say(&format!("region: {region}"))?;
+
+    let broken = tokio::select! {
+        () = asked_to_end => None,
+        error = running.ended() => Some(error),
+    };
+    session.progress.note("ending: requests that have begun are finished");
+    let stopped = running.stop().await;
+    engine.close().await;
+    match broken.or(stopped.err()) {
+        None => Ok(Exit::Done),
+        Some(error) => Err(Failure::failed("the service had to end")
+            .because(error)
+            .hint("look at the disk, then run `icefield store check` before the store is served again")
+            .into()),
+    }
+}
+
+async fn bind(listen: &str) -> Result<TcpListener, Failure> {
+    let failed = |error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program listens there: choose another port with --listen"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege: choose another with --listen"
+            }
+            _ => "an address is written 127.0.0.1:9440, or [::]:9440 for everywhere",
+        };
+        Failure::usage(format!("cannot listen on {listen}")).because(error).hint(hint)
+    };
+    TcpListener::bind(listen).await.map_err(failed)
+}
+
+/// Opens the store and puts the engine on it.
+async fn open(
+    serve: &Serve,
+    service: &Service,
+    session: &Session,
+    endpoint: &str,
+) -> anyhow::Result<Engine> {
+    let master_key = if serve.dev && service.value("data").is_none() {
+        icefield_engine::MasterKey::generate()?
+    } else {
+        master_key(&service.master_key_file()?)?
+    };
+    let store = match (serve.dev, service.path("data")) {
+        (true, None) => Store::in_memory(Arc::clone(&session.clock)).await?,
+        (_, data) => {
+            let path = session.store_path(data.as_ref())?;
+            open_store(&path, session, endpoint).await?
+        }
+    };
+    let region = region(service, &store)?;
+    store.set_region(region.clone()).await?;
+    let settings = service.engine(region, serve.dev)?;
+    let engine = Engine::open_with(store, settings, Some(&master_key)).await?;
+    if let Err(error) = admit(serve, service, &engine).await {
+        engine.close().await;
+        return Err(error);
+    }
+    Ok(engine)
+}
+
+async fn open_store(path: &Path, session: &Session, endpoint: &str) -> anyhow::Result<Store> {
+    let opening = async |options: OpenOptions| {
+        let address = Some(endpoint.to_owned());
+        let options = OpenOptions { program: "icefield serve".to_owned(), address, ..options };
+        Store::open(path, options).await
+    };
+    Ok(session.when_free(true, opening).await?)
+}
+
+fn region(service: &Service, store: &Store) -> Result<Region, Failure> {
+    match (service.value("region"), &store.identity().region) {
+        (Some(value), _) => value.parsed(),
+        (None, Some(region)) => Ok(region.clone()),
+        (None, None) => Ok(Region::parse(REGION).expect("a region")),
+    }
+}
+
+/// Sees to it that somebody can sign a request.
+async fn admit(serve: &Serve, service: &Service, engine: &Engine) -> anyhow::Result<()> {
+    if serve.dev {
+        let key = AccessKeyId::parse(DEV_ACCESS_KEY).expect("letters and digits");
+        engine.lend_root_key(key, SecretKey::new(DEV_SECRET_KEY));
+        return Ok(());
+    }
+    match (service.value("root_access_key_id"), service.value("root_secret_access_key")) {
+        (Some(key), Some(secret)) => {
+            let key: AccessKeyId = key.parsed()?;
+            engine.set_root_key(&key, &SecretKey::new(secret.text.as_str())).await?;
+        }
+        (None, None) => {}
+        _ => {
+            return Err(Failure::usage(
+                "root_access_key_id and root_secret_access_key belong together",
+            )
+            .hint("give both, or neither and make a key: icefield key create")
+            .into());
+        }
+    }
+    let keys = engine.keys().await?;
+    let Some(key) = keys.first() else {
+        return Err(Failure::usage("nobody could sign a request: the store has no access key")
+            .hint("make one: icefield key create (with --data DIR for a store in another place)")
+            .hint("to try things out without one: icefield serve --dev")
+            .into());
+    };
+    // A wrong master key is better found now than by every request.
+    engine.credential(&key.access_key).await.map(drop).map_err(|error| {
+        Failure::failed("the secrets of the store's access keys cannot be read")
+            .because(error)
+            .hint("ICEFIELD_MASTER_KEY_FILE or master_key_file names the file that was used when the keys were made")
+            .into()
+    })
+}
+
+/// Tells where and how the service is reached, on standard output, at once.
+#[expect(clippy::print_stdout, reason = "what scripts read")]
+fn say(line: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    println!("{line}");
+    std::io::stdout().flush()
+}

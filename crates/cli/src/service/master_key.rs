@@ -1,0 +1,109 @@
+//! The file of the master key: 64 hex digits that only their owner may read, made on first use.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::Path,
+};
+
+use icefield_engine::MasterKey;
+
+use crate::failure::Failure;
+
+/// Reads the key, or makes one up and keeps it before it is used.
+pub(crate) fn master_key(path: &Path) -> anyhow::Result<MasterKey> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = MasterKey::generate()?;
+            write(path, &key).map_err(|error| failed("make", path, error))?;
+            tracing::info!(path = %path.display(), "made a master key");
+            Ok(key)
+        }
+        Err(error) => Err(failed("read", path, error).into()),
+        Ok((text, mode)) => {
+            if mode & 0o077 != 0 {
+                return Err(Failure::usage(format!(
+                    "others than its owner may read the master key {}",
+                    path.display()
+                ))
+                .hint(format!("chmod 600 {}", path.display()))
+                .into());
+            }
+            parse(text.trim()).ok_or_else(|| {
+                Failure::failed(format!("{} does not hold 64 hex digits", path.display()))
+                    .hint("put the right file back from a backup: without it no key's secret can be read, and new keys have to be made")
+                    .into()
+            })
+        }
+    }
+}
+
+fn failed(doing: &str, path: &Path, error: io::Error) -> Failure {
+    Failure::failed(format!("cannot {doing} the master key {}", path.display()))
+        .because(error)
+        .hint("ICEFIELD_MASTER_KEY_FILE or master_key_file names another place, outside the data directory")
+}
+
+fn read(path: &Path) -> io::Result<(String, u32)> {
+    let mode = fs::metadata(path)?.mode();
+    Ok((fs::read_to_string(path)?, mode))
+}
+
+/// Writes beside the path, then links: whoever comes second gets an error instead of another key.
+fn write(path: &Path, key: &MasterKey) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut beside = tempfile::Builder::new().prefix(".master.key-").tempfile_in(folder)?;
+    let digits: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    writeln!(beside, "{digits}")?;
+    beside.as_file().sync_all()?;
+    let kept = beside.persist_noclobber(path).map_err(|error| error.error)?;
+    kept.sync_all()?;
+    File::open(folder)?.sync_all()
+}
+
+fn parse(text: &str) -> Option<MasterKey> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(MasterKey::from_bytes(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/master.key");
+        let key = master_key(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(dir.path().join("new")).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(master_key(&path).unwrap().as_bytes(), key.as_bytes());
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_or_that_is_none_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        fs::write(&path, "ab".repeat(32)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(master_key(&path).unwrap_err().to_string().contains("others than its owner"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(master_key(&path).is_ok());
+        for text in ["", "ab", &"xy".repeat(32), &"+1".repeat(32)] {
+            fs::write(&path, text).unwrap();
+            assert!(master_key(&path).is_err(), "{text}");
+        }
+    }
+}
