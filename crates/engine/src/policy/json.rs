@@ -16,8 +16,8 @@ pub(super) enum Node {
     /// As decimal text.
     Number(String),
     Text(String),
-    List(Vec<Node>),
-    Object(Vec<(String, Node)>),
+    List(Vec<Self>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Node {
