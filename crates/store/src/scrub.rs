@@ -10,7 +10,8 @@
 //! memory from those who use the store. Files that are removed while the scrub comes to them are no damage: of a
 //! file that cannot be read the ledger is asked once more whether somebody owns it.
 //!
-//! Memory does not depend on the number of archives, but for 8 bytes for each vault, and the files of one archive.
+//! Memory does not depend on the number of archives, but for 8 bytes for each vault; files are listed for one archive, one
+//! upload or one vault's jobs at a time.
 
 use std::{collections::VecDeque, pin::pin, sync::Arc};
 
