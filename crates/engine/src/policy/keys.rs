@@ -52,6 +52,12 @@ pub mod key {
     pub const REQUEST_TAG: &str = "aws:RequestTag/";
 }
 
+/// Longest value that is kept, in characters; the rest of a longer one is cut off.
+///
+/// Only headers that callers write as they like can be longer. Without a bound, one such header and one policy made for
+/// it would cost the product of their lengths.
+const MAX_VALUE_CHARS: usize = 2048;
+
 /// The keys of one request. Names are compared without case, as IAM does, the tag's key in them included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContextKeys(BTreeMap<String, Vec<String>>);
@@ -91,7 +97,8 @@ impl ContextKeys {
         name: &str,
         values: impl IntoIterator<Item = V>,
     ) -> Self {
-        self.0.entry(name.to_lowercase()).or_default().extend(values.into_iter().map(Into::into));
+        let known = self.0.entry(name.to_lowercase()).or_default();
+        known.extend(values.into_iter().map(|value| shortened(value.into())));
         self
     }
 
@@ -114,6 +121,13 @@ impl ContextKeys {
             _ => None,
         }
     }
+}
+
+fn shortened(mut value: String) -> String {
+    if let Some((end, _)) = value.char_indices().nth(MAX_VALUE_CHARS) {
+        value.truncate(end);
+    }
+    value
 }
 
 /// Whether a vault policy may name the key: what a request can carry, and what AWS has for every service.
@@ -178,3 +192,16 @@ const GLOBAL_KEYS: &[&str] = &[
     "aws:userid",
     "aws:username",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::{ContextKeys, key};
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        let keys = ContextKeys::new().with(key::USER_AGENT, "é".repeat(3000));
+        assert_eq!(keys.get(key::USER_AGENT), ["é".repeat(2048)]);
+        let keys = ContextKeys::new().with(key::USER_AGENT, "é".repeat(2048));
+        assert_eq!(keys.get(key::USER_AGENT), ["é".repeat(2048)]);
+    }
+}

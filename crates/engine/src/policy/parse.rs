@@ -200,11 +200,9 @@ impl Reader {
         for (place, item) in node.items(&place)? {
             let text = item.text(&place)?;
             let pattern = self.resource(text, &place)?;
-            if let Some(vault) = vault.as_deref()
-                && not == is_always_or_ever(not, &pattern, vault)
-            {
-                let why = if not { "always excepts" } else { "is never" };
-                return Err(place.error(format!("{text:?} {why} this vault, {vault}")));
+            if let Some(vault) = vault.as_deref() {
+                can_be(vault, &pattern, not)
+                    .map_err(|why| place.error(format!("{text:?} {why} this vault, {vault}")))?;
             }
             patterns.push(pattern);
         }
@@ -254,9 +252,13 @@ impl Reader {
     }
 }
 
-/// For `Resource`: whether the pattern can be the vault. For `NotResource`: whether it is the vault whatever its variables.
-fn is_always_or_ever(not: bool, pattern: &Pattern, vault: &str) -> bool {
-    if not { covers(pattern.tokens(), vault) } else { covers(&pattern.widest(), vault) }
+/// Refuses a resource with which the statement could never be about the vault, whatever the variables in it are.
+fn can_be(vault: &str, pattern: &Pattern, not: bool) -> Result<(), &'static str> {
+    match not {
+        false if !covers(&pattern.widest(), vault) => Err("is never"),
+        true if covers(pattern.tokens(), vault) => Err("always excepts"),
+        _ => Ok(()),
+    }
 }
 
 const ELEMENTS: &[&str] = &[
