@@ -4,7 +4,8 @@
 //!
 //! * Once the whole body is read, the call runs to its end, whether or not the client still listens. A commit is never
 //!   interrupted by a client that goes away.
-//! * Before that, a call whose client is gone has `drain_time` to notice (its body fails), and is then cancelled.
+//! * Before that, a call whose client is seen to be gone (hyper looks one frame ahead) has `drain_time` to notice by
+//!   itself, since its body fails, and is then cancelled.
 //! * At the deadline of a shutdown every call is cancelled.
 //!
 //! A service that answers without having read the body does not have to care for the rest. A small rest is read, so that
@@ -28,6 +29,10 @@ use tokio::time::timeout;
 use super::body::{Body, BodyState};
 use super::line::{Line, Phase};
 use super::{Peer, ResponseBody, Server};
+
+/// Bytes of an unread body that are worth reading to keep the connection. Many clients send an empty JSON object with
+/// requests that have no body. It is so little that hyper's buffers stay small.
+const SMALL_REST_BYTES: u64 = 8 << 10;
 
 /// The call was cancelled, and nobody is left to answer.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +100,7 @@ async fn settle(server: &Server, state: &BodyState, waits: bool) -> bool {
         return true;
     }
     let Some(mut rest) = state.take_rest() else { return false };
-    let small =
-        rest.size_hint().upper().is_some_and(|rest| rest <= server.limits.window_bytes as u64);
+    let small = rest.size_hint().upper().is_some_and(|rest| rest <= SMALL_REST_BYTES);
     if !small || (waits && !state.was_asked_for()) {
         return false;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Bytes of a request's head (request line and header fields): far above what any client sends, and little enough for
 /// thousands of heads that never end.
-pub(crate) const HEAD_BYTES: usize = 32 << 10;
+pub(crate) const HEAD_BYTES: usize = 16 << 10;
 
 /// Header fields of one request.
 pub(crate) const HEADER_FIELDS: usize = 100;

@@ -1,9 +1,9 @@
 //! Many connections that do nothing, or next to nothing, for as long as they are allowed to.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -171,6 +171,8 @@ fn resident_mib(process: u32) -> u64 {
 /// A server in a process of its own, which ends with this value.
 pub(super) struct Process {
     child: Child,
+    /// Kept open: the process ends when it cannot write that it takes long.
+    _output: Lines<BufReader<ChildStdout>>,
     pub(super) address: SocketAddr,
 }
 
@@ -188,7 +190,7 @@ impl Process {
         let address = lines
             .find_map(|line| line.unwrap().split_once("serving ")?.1.parse().ok())
             .expect("the process says its address");
-        Self { child, address }
+        Self { child, _output: lines, address }
     }
 
     pub(super) fn id(&self) -> u32 {

@@ -137,6 +137,7 @@ async fn a_changed_certificate_is_used_by_new_connections() {
 async fn a_changed_certificate_that_cannot_be_used_leaves_the_old_one() {
     let mut identity = Identity::new();
     let server = start_with(patient(), Some(identity.files()), measure).await;
+    assert_eq!(identity.connect(&server).await.get().await.status, 200);
     let certificate = fs::read(identity.files().certificate).unwrap();
     let other = Identity::new();
     let others = [fs::read(other.files().certificate).unwrap(), b"nonsense".to_vec(), Vec::new()];
