@@ -1,0 +1,118 @@
+//! Clients that other people wrote, unmodified, in fixed versions.
+//!
+//! `cargo xtask test` installs them and says in environment variables where they are. A test whose
+//! client is not there says `SKIPPED`; xtask has then said why. What a client has to find is in its
+//! script, in `crates/conformance/foreign`: it prints a line for each check and ends with a failure
+//! at the first that does not hold.
+
+mod rust_sdk;
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::process::Serve;
+
+/// Standard and Expedited retrievals are ready at once; Bulk ones stay in progress during a test.
+const DELAYS: (&str, &str) = ("ICEFIELD_RETRIEVAL_DELAY", "expedited=0s,standard=0s,bulk=24h");
+/// An inventory is taken anew whenever it is asked for.
+const INVENTORY: (&str, &str) = ("ICEFIELD_INVENTORY_INTERVAL", "0s");
+
+#[test]
+fn boto3_finds_vaults_and_account_as_the_service_has_them() {
+    let Some(python) = tool("ICEFIELD_PYTHON") else { return };
+    run(Command::new(python).arg(script("python/boto3_account.py")));
+}
+
+#[test]
+fn boto3_finds_archives_uploads_and_jobs_as_the_service_has_them() {
+    let Some(python) = tool("ICEFIELD_PYTHON") else { return };
+    run(Command::new(python).arg(script("python/boto3_archives.py")));
+}
+
+#[test]
+fn the_developer_guide_can_be_followed_with_aws_cli() {
+    let Some(python) = tool("ICEFIELD_PYTHON") else { return };
+    run(Command::new(python).arg(script("python/aws_cli.py")));
+}
+
+#[test]
+fn the_sdk_for_javascript_v3_works_unmodified() {
+    let Some(modules) = tool("ICEFIELD_NODE_PATH") else { return };
+    run(Command::new("node").arg(script("node/sdk_v3.cjs")).env("NODE_PATH", modules));
+}
+
+#[test]
+fn the_sdk_for_javascript_v2_works_unmodified() {
+    let Some(modules) = tool("ICEFIELD_NODE_PATH") else { return };
+    run(Command::new("node").arg(script("node/sdk_v2.cjs")).env("NODE_PATH", modules));
+}
+
+#[test]
+fn boto_2_29_1_works_unmodified() {
+    boto2("2.29.1");
+}
+
+#[test]
+fn boto_2_49_0_works_unmodified() {
+    boto2("2.49.0");
+}
+
+fn boto2(release: &str) {
+    let (Some(python), Some(releases)) = (tool("ICEFIELD_PYTHON27"), tool("ICEFIELD_BOTO2")) else {
+        return;
+    };
+    run(Command::new(python)
+        .arg(script("boto2/walk.py"))
+        .env("PYTHONPATH", Path::new(&releases).join(release))
+        .env("BOTO_RELEASE", release));
+}
+
+/// Returns where a client is, or says that the test is left out.
+#[expect(clippy::disallowed_methods, reason = "where clients are is the environment's to say")]
+fn tool(variable: &str) -> Option<OsString> {
+    let found = env::var_os(variable);
+    if found.is_none() {
+        eprintln!("SKIPPED: {variable} is not set (cargo xtask tools tells what to set)");
+    }
+    found
+}
+
+fn script(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(path)
+}
+
+/// Runs a script against a server of its own and fails with all it printed if it fails.
+fn run(script: &mut Command) {
+    let server = Serve::start(&[DELAYS, INVENTORY]);
+    let home = TempDir::new().unwrap();
+    let output = script
+        .env("ICEFIELD_ENDPOINT", &server.endpoint)
+        .env("ICEFIELD_ACCOUNT", &server.account)
+        .env("AWS_ACCESS_KEY_ID", &server.access_key)
+        .env("AWS_SECRET_ACCESS_KEY", &server.secret_key)
+        .env("AWS_DEFAULT_REGION", &server.region)
+        // Nothing of this machine's own AWS settings or proxies gets in.
+        .env("HOME", home.path())
+        .env("TMPDIR", home.path())
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE", "1")
+        .env("NO_PROXY", "*")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_SESSION_TOKEN")
+        .env_remove("AWS_CONFIG_FILE")
+        .env_remove("AWS_SHARED_CREDENTIALS_FILE")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{said}\n{complained}", output.status);
+    assert!(said.lines().any(|line| line.starts_with("ok ")), "it checked nothing:\n{said}");
+}
