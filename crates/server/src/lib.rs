@@ -6,6 +6,7 @@
 mod auth;
 mod background;
 pub mod connection;
+pub mod control;
 mod error;
 mod exchange;
 mod header;

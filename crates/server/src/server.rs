@@ -17,6 +17,7 @@ use crate::{
     auth::Authenticator,
     background::{Background, JobBell},
     connection::{self, ConnectionError, Gauges},
+    control::{self, Administrator},
     exchange::Observer,
     pipeline::Pipeline,
     settings::ServerSettings,
@@ -108,7 +109,12 @@ impl Server {
         );
         let connections = tokio::spawn(served);
         let background = TaskTracker::new();
+        let (engine_dir, administrator) =
+            (engine.store().dir(), Administrator::new(engine.clone()));
         let work = Background { engine, stop: stop.clone(), broken: broken.clone() };
+        if let Some(dir) = engine_dir {
+            background.spawn(control::serve(dir, administrator, stop.clone()));
+        }
         background.spawn(work.clone().run_jobs(bell));
         background.spawn(work.clone().keep_house(settings.housekeeping_interval));
         background.spawn(work.tick());
