@@ -3,6 +3,7 @@
 //! A topic has a name and any number of destinations. What is to be told is recorded with the end of the job, once for
 //! each destination; delivering it is the server's work.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use icefield_protocol::{AccountId, TopicArn, TopicName};
 use icefield_store::entry::DocumentName;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::{
     documents::{self, Change},
     engine::Engine,
     error::EngineError,
+    job::message_id,
     random::random,
 };
 
@@ -134,7 +136,8 @@ fn document_of(account: &AccountId, topic: &TopicName) -> Result<DocumentName, E
 
 impl Engine {
     /// Adds a destination to a topic, and makes the topic if there is none of this name. A web hook has to be confirmed
-    /// before messages go there.
+    /// before messages go there; it is asked through the outbox, where a delivery to a destination that is not confirmed
+    /// stands for the question.
     ///
     /// # Errors
     ///
@@ -167,7 +170,40 @@ impl Engine {
             Ok((Change::Set(document), ()))
         })
         .await?;
+        if new.unconfirmed.is_some() {
+            let arn = TopicArn::new(self.settings().region.clone(), account.clone(), topic.clone());
+            self.enqueue(&Topic { arn, destinations: vec![new.clone()] }, "").await?;
+        }
         Ok(new)
+    }
+
+    /// Sends a message to every destination of a topic; one that is not confirmed is asked once more instead. Returns to
+    /// how many it is on its way.
+    ///
+    /// # Errors
+    ///
+    /// `TopicNotFound`.
+    pub async fn publish(
+        &self,
+        account: &AccountId,
+        topic: &TopicName,
+        message: &str,
+    ) -> Result<usize, EngineError> {
+        let arn = TopicArn::new(self.settings().region.clone(), account.clone(), topic.clone());
+        let found = self.topic(&arn).await?;
+        let found = found.ok_or_else(|| EngineError::TopicNotFound(topic.clone()))?;
+        self.enqueue(&found, message).await?;
+        Ok(found.destinations.len())
+    }
+
+    /// Records one message to all destinations in the outbox.
+    async fn enqueue(&self, topic: &Topic, message: &str) -> Result<(), EngineError> {
+        let (id, now) = (message_id()?, self.now());
+        let rows = topic.destinations.iter().map(|destination| {
+            let to = destination.id.clone();
+            self.delivery(&topic.arn, to, id.clone(), message.to_owned(), now)
+        });
+        Ok(self.store().ledger().enqueue(rows.collect()).await?)
     }
 
     /// Removes a destination, and the topic with its last one. `None` removes the whole topic.
@@ -240,7 +276,10 @@ impl Engine {
         let name = document_of(&arn.account, &arn.name)?;
         self.change(&name, None, |found: Option<TopicDocument>| {
             let mut document = found.ok_or_else(not_found)?;
-            let waits = |known: &&mut Destination| known.unconfirmed.as_deref() == Some(token);
+            let waits = |known: &&mut Destination| {
+                let given = |kept: &str| verify_slices_are_equal(kept.as_bytes(), token.as_bytes());
+                known.unconfirmed.as_deref().is_some_and(|kept| given(kept).is_ok())
+            };
             let destination = document.destinations.iter_mut().find(waits).ok_or_else(not_found)?;
             destination.unconfirmed = None;
             let confirmed = destination.clone();

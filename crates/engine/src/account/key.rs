@@ -358,7 +358,7 @@ impl Engine {
         .await
     }
 
-    fn secrets(&self) -> Result<&Secrets, EngineError> {
+    pub(super) fn secrets(&self) -> Result<&Secrets, EngineError> {
         self.inner.secrets.as_ref().ok_or(EngineError::NoMasterKey)
     }
 }

@@ -9,8 +9,14 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use icefield_protocol::sigv4::SecretKey;
+use serde::{Deserialize, Serialize};
 
-use crate::{error::EngineError, random::random};
+use crate::{
+    documents::{self, Change},
+    engine::Engine,
+    error::EngineError,
+    random::random,
+};
 
 const NONCE_LEN: usize = 12;
 
@@ -80,6 +86,43 @@ impl Secrets {
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secrets")
+    }
+}
+
+/// A secret of the service itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretDocument {
+    sealed: String,
+}
+
+impl Engine {
+    /// Returns the secret of this name that lies sealed in the store. The first time it is the one given, which is kept.
+    ///
+    /// # Errors
+    ///
+    /// That of `first`; `NoMasterKey`; an unexpected one when it was sealed with another master key.
+    pub async fn sealed_secret<E: From<EngineError>>(
+        &self,
+        name: &str,
+        first: impl FnOnce() -> Result<SecretKey, E> + Send,
+    ) -> Result<SecretKey, E> {
+        let secrets = self.secrets()?;
+        let name = documents::name(&format!("secret/{name}"))?;
+        let mut kept = self.document::<SecretDocument>(&name).await?;
+        if kept.is_none() {
+            let new = SecretDocument { sealed: secrets.seal(name.as_str(), &first()?)? };
+            // Another server may have been first: its secret is everybody's.
+            let set = |found: Option<SecretDocument>| match found {
+                Some(found) => Ok((Change::Keep, found)),
+                None => Ok((Change::Set(new.clone()), new.clone())),
+            };
+            kept = Some(self.change(&name, None, set).await?);
+        }
+        let opened = kept.and_then(|kept| secrets.open(name.as_str(), &kept.sealed));
+        opened.ok_or_else(|| {
+            EngineError::unexpected("opening a secret of another master key", &name).into()
+        })
     }
 }
 

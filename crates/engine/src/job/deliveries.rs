@@ -34,26 +34,39 @@ impl Engine {
                 tracing::warn!(%topic, job = %job.job_id, "nobody is told: there is no such topic");
                 continue;
             };
-            let message_id = uuid(random()?);
+            let message_id = message_id()?;
             for destination in topic.destinations {
                 if destination.unconfirmed.is_some() {
                     continue;
                 }
-                deliveries.push(DeliveryRow {
-                    number: DeliveryNumber(self.store().next_number()),
-                    topic: topic.arn.to_string(),
-                    destination: destination.id,
-                    message_id: message_id.clone(),
-                    message: message(&job)?,
-                    created: at,
-                    attempts: 0,
-                    next: at,
-                    dead: false,
-                    error: None,
-                });
+                let (to, text) = (destination.id, message(&job)?);
+                deliveries.push(self.delivery(&topic.arn, to, message_id.clone(), text, at));
             }
         }
         Ok(deliveries)
+    }
+
+    /// One message on its way to one destination, due at once.
+    pub(crate) fn delivery(
+        &self,
+        topic: &TopicArn,
+        destination: String,
+        message_id: String,
+        message: String,
+        at: Timestamp,
+    ) -> DeliveryRow {
+        DeliveryRow {
+            number: DeliveryNumber(self.store().next_number()),
+            topic: topic.to_string(),
+            destination,
+            message_id,
+            message,
+            created: at,
+            attempts: 0,
+            next: at,
+            dead: false,
+            error: None,
+        }
     }
 
     async fn topics_told(
@@ -104,7 +117,11 @@ fn message(job: &JobDescription) -> Result<String, EngineError> {
     Ok(written.to_string())
 }
 
-/// A random UUID, as SNS names its messages.
+/// Names a message as SNS does, by a random UUID.
+pub(crate) fn message_id() -> Result<String, EngineError> {
+    Ok(uuid(random()?))
+}
+
 fn uuid(bytes: [u8; 16]) -> String {
     let version =
         (u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62)) | (4 << 76) | (2 << 62);

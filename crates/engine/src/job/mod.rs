@@ -25,6 +25,7 @@ use crate::{
     page::{page_limit, page_of, read_marker},
 };
 
+pub(crate) use deliveries::message_id;
 pub use output::{JobOutput, RequestedRange};
 pub use read::OutputReader;
 

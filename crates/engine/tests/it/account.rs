@@ -184,3 +184,27 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
+
+#[tokio::test]
+async fn a_secret_of_the_service_is_made_once_and_opens_only_with_its_master_key() {
+    let clock = Arc::new(ManualClock::new(START));
+    let store = Store::in_memory(clock).await.unwrap();
+    let open = async |byte| {
+        let key = MasterKey::from_bytes([byte; 32]);
+        Engine::open_with(store.clone(), Settings::embedded(), Some(&key)).await.unwrap()
+    };
+    let made = |text| Ok::<_, EngineError>(SecretKey::new(text));
+    let never = || -> Result<SecretKey, EngineError> { panic!("there is one") };
+    let first = open(1).await;
+    let secret = first.sealed_secret("signing", || made("first")).await.unwrap();
+    assert_eq!(secret.as_str(), "first");
+    let again = open(1).await.sealed_secret("signing", never).await.unwrap();
+    assert_eq!(again.as_str(), "first");
+    let name = DocumentName::parse("secret/signing").unwrap();
+    let kept = store.ledger().document(&name).await.unwrap().unwrap();
+    assert!(!kept.value.to_string().contains("first"), "{}", kept.value);
+    assert!(open(2).await.sealed_secret("signing", never).await.is_err());
+    let without = Engine::open(store.clone(), Settings::embedded()).await.unwrap();
+    let refused = without.sealed_secret("signing", || made("x")).await.unwrap_err();
+    assert!(matches!(refused, EngineError::NoMasterKey), "{refused:?}");
+}

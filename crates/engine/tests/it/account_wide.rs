@@ -273,8 +273,27 @@ async fn a_failed_job_is_told_and_an_unconfirmed_web_hook_is_not() {
     world.start(&request).await.unwrap();
     world.delete(&archive).await.unwrap();
     world.clock.advance(Duration::from_hours(5));
+    let asked = world.deliveries().await.remove(0);
+    assert_eq!(asked.message, "", "the web hook is asked whether it wants this");
+    assert!(world.engine.store().ledger().remove_delivery(asked.number).await.unwrap());
     world.engine.run_due_jobs().await.unwrap();
     let told = world.deliveries().await;
     assert_eq!(told.iter().map(|row| &row.destination).collect::<Vec<_>>(), [&mail]);
     assert!(told[0].message.contains(r#""StatusCode":"Failed""#));
+}
+
+#[tokio::test]
+async fn a_message_to_a_topic_goes_to_all_its_destinations() {
+    let world = World::new().await;
+    let (first, second) = (world.listen("done", "a@x").await, world.listen("done", "b@x").await);
+    world.listen("other", "c@x").await;
+    let name = TopicName::parse("done").unwrap();
+    let sent = world.engine.publish(&world.account, &name, "hello").await.unwrap();
+    let told = world.deliveries().await;
+    let destinations: Vec<_> = told.iter().map(|row| row.destination.clone()).collect();
+    assert_eq!((sent, destinations), (2, vec![first, second]));
+    assert_eq!((told[0].message.as_str(), &told[0].message_id), ("hello", &told[1].message_id));
+    let nobody = TopicName::parse("nobody").unwrap();
+    let refused = world.engine.publish(&world.account, &nobody, "hello").await.unwrap_err();
+    assert!(matches!(refused, EngineError::TopicNotFound(_)), "{refused:?}");
 }
