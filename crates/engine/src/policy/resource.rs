@@ -87,5 +87,6 @@ mod tests {
         assert!(!arn_matches(pattern("arn:aws:iam::*").tokens(), user));
         assert!(!arn_matches(pattern("*").tokens(), user));
         assert!(!arn_matches(pattern("arn:aws:iam::*:user/*").tokens(), "anna"));
+        assert!(!arn_matches(pattern("*:*:*:*:*:*").tokens(), "anna"));
     }
 }
