@@ -90,7 +90,7 @@ impl Told {
         Ok(())
     }
 
-    async fn put_file(
+    pub(crate) async fn put_file(
         &mut self,
         store: &Store,
         vault: u64,

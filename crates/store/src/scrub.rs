@@ -391,7 +391,7 @@ mod tests {
         check::check,
         crash_tests::{Told, open, workload},
         ledger::MemoryLedger,
-        payload::disk::simulated::SimulatedVolume,
+        payload::{contract::pattern, disk::simulated::SimulatedVolume},
         store::Store,
     };
 
@@ -425,5 +425,29 @@ mod tests {
                 assert_eq!(problems_of_a_round(&store).await, [""; 0]);
             }
         }
+    }
+
+    /// Others may read a file while the scrub rests in the middle of it.
+    #[tokio::test]
+    async fn damage_of_the_medium_between_two_steps_is_found_by_the_second() {
+        let (volume, ledger) = (SimulatedVolume::new(), Arc::new(MemoryLedger::new()));
+        let store = open(&volume, &ledger).await.unwrap();
+        workload(&store, &mut Told::default()).await.unwrap();
+        let bytes = pattern((2 << 20) + 5, 9);
+        Told::default().put_file(&store, 1, 99, bytes.len()).await.unwrap();
+        let is_its = |path: &String| volume.len_of(path) == bytes.len();
+        let path = volume.paths().into_iter().find(is_its).unwrap();
+        let mut scrub = Scrub::new(&store);
+        while scrub.step(1).await.unwrap().bytes != 1 << 20 {}
+        volume.rot(&path, 2 << 20);
+        let mut found = Vec::new();
+        loop {
+            let step = scrub.step(1).await.unwrap();
+            found.extend(step.problems.into_iter().map(|problem| problem.damage.place));
+            if step.finished_round {
+                break;
+            }
+        }
+        assert_eq!(found, [path]);
     }
 }
