@@ -42,6 +42,8 @@ impl Engine {
             None => None,
         };
         let vault = match resource.vault {
+            // A vault has no say in being made ("Access Control").
+            Some(_) if operation == Operation::CreateVault => None,
             Some(vault) => self.store().ledger().vault(resource.account, vault).await?,
             None => None,
         };

@@ -164,13 +164,31 @@ async fn another_account_needs_its_own_permission_and_the_vaults() {
 }
 
 #[tokio::test]
+async fn a_users_own_account_may_allow_it_by_the_policy_of_a_vault_alone() {
+    let (engine, _) = in_memory().await;
+    let account = engine.account().clone();
+    let root = Acting::root(&engine);
+    root.set_policy(&allow(&root.arn(), "glacier:*", ANY)).await.unwrap();
+    let ann = Acting::by(&engine, user_with(&engine, &account, &[]).await);
+    let expected: Vec<Operation> = Operation::ALL
+        .iter()
+        .copied()
+        .filter(|one| one.has_vault() && *one != Operation::CreateVault)
+        .collect();
+    assert_eq!(allowed(&ann).await, expected);
+    assert_eq!(allowed(&ann.on("letters")).await, []);
+}
+
+#[tokio::test]
 async fn a_denial_binds_root_too_except_for_the_way_back_to_the_access_policy() {
     let (engine, _) = in_memory().await;
     let root = Acting::root(&engine);
     root.set_policy(&deny(&root.arn(), "glacier:*", ANY)).await.unwrap();
     let without_vault: Vec<Operation> =
         Operation::ALL.iter().copied().filter(|one| !one.has_vault()).collect();
+    // A vault has no say in being made, which changes nothing where it is.
     let mut expected = vec![
+        Operation::CreateVault,
         Operation::SetVaultAccessPolicy,
         Operation::GetVaultAccessPolicy,
         Operation::DeleteVaultAccessPolicy,
