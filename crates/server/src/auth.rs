@@ -61,7 +61,7 @@ pub(crate) struct Authentic {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// Of an archive or a part, still to come, and the hash that was signed for it.
-    Payload(CountedBody, LinearHash),
+    Payload(Box<CountedBody>, LinearHash),
     /// Of anything else, whole and as it was signed.
     Text(Bytes),
 }
@@ -101,7 +101,7 @@ impl Authenticator {
             (None, true) => return Err(ApiError::missing(header::CONTENT_HASH.as_str())),
             (Some(announced), true) => {
                 self.verify(claim, time, announced)?;
-                Content::Payload(body, announced)
+                Content::Payload(Box::new(body), announced)
             }
             (Some(announced), false) => {
                 self.verify(claim, time, announced)?;

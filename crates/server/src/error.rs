@@ -164,3 +164,40 @@ impl From<BodyError> for ApiError {
         Self { then: Then::CloseConnection, ..refused }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use icefield_engine::EngineError;
+    use icefield_protocol::ErrorCode;
+    use icefield_store::StoreError;
+
+    use super::{ApiError, Then, UNAVAILABLE};
+
+    fn told(error: StoreError) -> ApiError {
+        let error = ApiError::from(EngineError::Store(error));
+        assert_eq!(error.code, ErrorCode::ServiceUnavailable);
+        assert!(error.source.is_some(), "the log is told");
+        error
+    }
+
+    #[test]
+    fn clients_learn_nothing_of_the_inside() {
+        let path = PathBuf::from("/secret/place");
+        let source = io::Error::other("secret");
+        let io = told(StoreError::Io { doing: "writing", path: path.clone(), source });
+        let ledger = told(StoreError::Ledger { doing: "reading", source: "secret".into() });
+        for error in [io, ledger, told(StoreError::Closed)] {
+            assert_eq!((error.message.as_str(), error.then), (UNAVAILABLE, Then::GoOn));
+        }
+        let full = told(StoreError::Full { path });
+        assert_eq!(full.message, "The service has no space left to store what was sent.");
+    }
+
+    #[test]
+    fn a_failed_sync_stops_the_server() {
+        let error = told(StoreError::Fenced);
+        assert_eq!((error.message.as_str(), error.then), (UNAVAILABLE, Then::StopServer));
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) struct Call<'a> {
 /// Bytes of an archive or a part, still to come.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    pub(crate) body: CountedBody,
+    pub(crate) body: Box<CountedBody>,
     /// What they were signed to be.
     pub(crate) hash: LinearHash,
 }

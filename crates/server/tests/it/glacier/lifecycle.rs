@@ -83,6 +83,28 @@ async fn an_account_that_asks_too_often_is_throttled() {
     assert_eq!(world.send("GET", "/-/vaults").await.status, 200);
 }
 
+#[tokio::test]
+async fn a_store_that_fails_is_told_without_its_inside() {
+    let world = World::new().await;
+    world.create_vault("photos").await;
+    world.engine.close().await;
+    let text = "The service cannot complete the request.";
+    let answer = world.send("PUT", "/-/vaults/videos").await;
+    answer.assert_refused(500, "ServiceUnavailableException", text);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_in_the_same_form() {
+    let world = World::new().await;
+    let mut head = world.ask("GET", "/-/vaults").head();
+    head.insert_str(0, "no request line\r\n");
+    let mut open = world.ask("GET", "/").begin_with(&head).await;
+    open.write(b"").await;
+    let answer = open.answer().await;
+    answer.assert_refused(400, "BadRequest", "The request cannot be read.");
+    assert_eq!(answer.told("x-amzn-requestid").len(), 47);
+}
+
 #[derive(Debug, Default)]
 struct Witness(Mutex<Vec<RequestFacts>>);
 

@@ -146,3 +146,38 @@ async fn a_user_without_permission_does_not_learn_what_is_there() {
         answer.assert_refused(403, "AccessDeniedException", &text);
     }
 }
+
+#[tokio::test]
+async fn ids_that_cannot_be_are_told_before_what_is_there() {
+    let world = World::new().await;
+    world.create_vault("photos").await;
+    let missing = "ResourceNotFoundException";
+    for (method, path, status, code, text) in [
+        ("DELETE", "archives/a b", 404, missing, "The archive ID was not found: a b"),
+        ("GET", "multipart-uploads/a b", 404, missing, "The upload ID was not found: a b"),
+        ("GET", "jobs/a b", 404, missing, "The job ID was not found: a b"),
+        ("POST", "lock-policy/-x", 404, missing, "No vault lock policy is set for: photos"),
+        ("POST", "lock-policy/a b", 400, "InvalidParameterValueException", "Invalid lock ID: a b"),
+    ] {
+        let target = format!("/-/vaults/photos/{}", path.replace(' ', "%20"));
+        world.send(method, &target).await.assert_refused(status, code, text);
+    }
+    for (body, told) in [
+        (r#"{"Type":"select","ArchiveId":"x"}"#, "Invalid Type: select"),
+        (
+            r#"{"Type":"inventory-retrieval","ArchiveId":"x"}"#,
+            "Invalid ArchiveId: not allowed for this type of job",
+        ),
+        (
+            r#"{"Type":"inventory-retrieval","InventoryRetrievalParameters":{"Limit":"-1"}}"#,
+            "Invalid Limit: -1",
+        ),
+        (r#"{"Type":"archive-retrieval","ArchiveId":"x","Tier":"Slow"}"#, "Invalid Tier: Slow"),
+        (r#"{"Type":"archive-retrieval","ArchiveId":"x","SNSTopic":"t"}"#, "Invalid SNSTopic: t"),
+    ] {
+        let ask = world.ask("POST", "/-/vaults/photos/jobs").body(body);
+        ask.send().await.assert_refused(400, "InvalidParameterValueException", told);
+    }
+    world.upload("photos", b"x").await;
+    world.job("photos", r#"{"Type":"inventory-retrieval","Tier":"Slow"}"#).await;
+}

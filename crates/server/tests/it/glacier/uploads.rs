@@ -190,7 +190,11 @@ async fn parts_are_checked_against_their_range() {
     let missing = part("", 10).without("content-range").send().await;
     let text = "Required parameter missing: Content-Range";
     missing.assert_refused(400, "MissingParameterValueException", text);
-    assert_eq!(part("bytes 0-9/*", 10).send().await.status, 204);
+    for range in ["bytes 0-9/*", "bytes 0-9/10", "bytes 0-9/99999"] {
+        assert_eq!(part(range, 10).send().await.status, 204, "{range}");
+    }
+    let text = "Invalid Content-Range: bytes 0-9/9";
+    part("bytes 0-9/9", 10).send().await.assert_refused(400, refused, text);
     // The length follows from the range.
     let chunked = part("bytes 1048576-1048585/*", 10)
         .without("content-length")
