@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     pub(crate) secrets: Option<Secrets>,
     account: AccountId,
     pub(crate) compliance: ComplianceClock,
-    /// Held for writing while settings of a vault change by which is decided, for reading from a decision to remove
+    /// Held for writing while something changes by which is decided (settings of a vault, policies of a user), for reading from a decision to remove
     /// something to its end: so nothing is removed by a decision that does not hold any more.
     pub(crate) deciding: RwLock<()>,
     /// Keys of the first account's root that end with the process.

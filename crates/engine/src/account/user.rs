@@ -105,11 +105,13 @@ impl Engine {
         user: &UserName,
     ) -> Result<(), EngineError> {
         let name = document_of(account, user)?;
+        let nothing_is_removed = self.inner.deciding.write().await;
         self.change(&name, None, |found: Option<UserDocument>| match found {
             Some(_) => Ok((Change::Remove, ())),
             None => Err(EngineError::UserNotFound(user.clone())),
         })
         .await?;
+        drop(nothing_is_removed);
         self.revoke_keys_of(account, user).await
     }
 
@@ -187,6 +189,7 @@ impl Engine {
         change: impl Fn(&mut UserDocument) -> Result<(), EngineError> + Send + Sync,
     ) -> Result<(), EngineError> {
         let name = document_of(account, user)?;
+        let _nothing_is_removed = self.inner.deciding.write().await;
         self.change(&name, None, |found: Option<UserDocument>| {
             let mut document = found.ok_or_else(|| EngineError::UserNotFound(user.clone()))?;
             change(&mut document)?;

@@ -164,7 +164,7 @@ async fn another_account_needs_its_own_permission_and_the_vaults() {
 }
 
 #[tokio::test]
-async fn a_users_own_account_may_allow_it_by_the_policy_of_a_vault_alone() {
+async fn the_policy_of_a_vault_alone_may_allow_a_user_of_its_account() {
     let (engine, _) = in_memory().await;
     let account = engine.account().clone();
     let root = Acting::root(&engine);

@@ -162,6 +162,27 @@ async fn a_lock_in_progress_ends_after_24_hours_and_a_final_one_never() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_is_set_ends_a_lock_in_progress_and_not_a_final_one() {
+    for (hours, ends) in [(-87_600, false), (-25, false), (23, false), (25, true), (87_600, true)] {
+        for complete in [false, true] {
+            let (engine, clock) = in_memory().await;
+            let root = Acting::root(&engine);
+            let id = root.initiate_lock(&retention(&root.arn())).await.unwrap();
+            if complete {
+                root.complete_lock(&id).await.unwrap();
+            }
+            clock.jump(hours * 3_600_000);
+            let expected = match (complete, ends) {
+                (true, _) => Some(LockState::Locked),
+                (false, false) => Some(LockState::InProgress),
+                (false, true) => None,
+            };
+            assert_eq!(state(&engine).await, expected, "{hours} h");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_policy_is_in_force_while_there_is_a_lock_and_not_longer() {
     for (now, denied) in [
         (Now::NoLock, false),
