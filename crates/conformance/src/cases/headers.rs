@@ -113,7 +113,11 @@ async fn a_missing_version_is_named_before_a_wrong_account(c: &Context) -> Outco
 async fn a_missing_vault_is_named_before_other_parameters(c: &Context) -> Outcome {
     let v = c.no_vault();
     v.post("/multipart-uploads").await?.refused(ErrorCode::ResourceNotFound)?;
-    v.post("/archives").body("abc").await?.refused(ErrorCode::ResourceNotFound)?;
+    v.post("/archives")
+        .payload(b"abc")
+        .header("x-amz-sha256-tree-hash", "nothing")
+        .await?
+        .refused(ErrorCode::ResourceNotFound)?;
     v.get("/jobs?limit=0").await?.refused(ErrorCode::ResourceNotFound)?;
     v.post("/jobs")
         .json(&json!({"Type": "nonsense"}))

@@ -418,7 +418,7 @@ async fn a_start_after_its_end_is_refused(c: &Context) -> Outcome {
 }
 
 async fn a_date_that_is_none_is_refused(c: &Context) -> Outcome {
-    for date in ["yesterday", "", "2013-02-30T00:00:00Z", "2013-03-20", "1363799023"] {
+    for date in ["yesterday", "2013-02-30T00:00:00Z", "2013-03-20", "1363799023"] {
         refuses(c, json!({"StartDate": date})).await?;
     }
     Ok(())

@@ -4,15 +4,21 @@ mod access_policy;
 mod account;
 mod archives;
 mod auth;
+mod bodies;
+mod completing;
 mod errors;
 mod headers;
 mod inventory;
+mod job_ranges;
+mod job_states;
 mod jobs;
 mod lock;
+mod malformed;
 mod multipart;
 mod notifications;
 mod output;
 mod pagination;
+mod parts;
 mod policies;
 mod tags;
 mod transport;
@@ -21,10 +27,11 @@ mod vaults;
 
 use std::time::Duration;
 
+use icefield_protocol::ErrorCode;
 use serde_json::{Value, json};
 
-use crate::context::{Context, Vault};
-use crate::outcome::{Failed, Outcome};
+use crate::context::{Archive, Context, Vault};
+use crate::outcome::{Failed, Outcome, same};
 use crate::suite::Case;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -34,6 +41,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) fn all() -> Vec<Case> {
     [
         transport::CASES,
+        bodies::CASES,
+        malformed::CASES,
         headers::CASES,
         auth::CASES,
         unauthorised::CASES,
@@ -46,7 +55,11 @@ pub(crate) fn all() -> Vec<Case> {
         tags::CASES,
         archives::CASES,
         multipart::CASES,
+        parts::CASES,
+        completing::CASES,
         jobs::CASES,
+        job_ranges::CASES,
+        job_states::CASES,
         output::CASES,
         inventory::CASES,
         account::CASES,
@@ -77,6 +90,20 @@ async fn deny(v: &Vault, action: &str, condition: Value) -> Result<String, Faile
     let policy = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
     let answer = v.post("/lock-policy").json(&json!({"Policy": policy})).await?.status(201)?;
     answer.header("x-amz-lock-id")
+}
+
+/// A job with this body is refused, and there is no job.
+async fn no_job(v: &Vault, body: &Value) -> Outcome {
+    v.post("/jobs").json(body).await?.refused(ErrorCode::InvalidParameterValue)?;
+    same("jobs", v.get("/jobs").await?.status(200)?.json()?["JobList"].clone(), json!([]))
+}
+
+fn retrieval(archive: &Archive, more: Value) -> Value {
+    let mut body = json!({"Type": "archive-retrieval", "ArchiveId": archive.id});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    body
 }
 
 /// The number of an account that is not the caller's.
@@ -117,6 +144,6 @@ async fn strange(c: &Context, piece: &str) -> Outcome {
             }
         }
     }
-    crate::outcome::same("vault", v.describe().await?, before)?;
+    same("vault", v.describe().await?, before)?;
     v.is_untouched().await
 }

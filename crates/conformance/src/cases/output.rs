@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::bytes::{MIB, bytes, tree};
 use crate::context::{Context, Vault};
 use crate::endpoint::Setup;
+use crate::http::{Connection, Delivery};
 use crate::outcome::{Failed, Outcome, holds, same};
 use crate::suite::cases;
 
@@ -37,7 +38,8 @@ cases![
     "4.4" [NoDelay] an_unaligned_job_range_comes_without_a_hash,
     "4.4" [NoDelay] any_part_of_an_unaligned_job_range_comes_without_a_hash,
     "4.4" [NoDelay] every_chunk_of_4_mib_comes_with_its_hash,
-    "2.29" [NoDelay] a_range_is_signed_where_it_is_sent,
+    "2.29" [NoDelay] a_range_may_stay_unsigned,
+    "2.29" [NoDelay] a_signed_range_cannot_be_changed,
     "2.29" [Laboratory] output_of_a_job_in_progress_is_not_available,
     "2.29" output_of_a_job_that_never_was_is_not_found,
     "2.29" [Inventory] output_of_an_inventory_has_no_hash,
@@ -251,10 +253,22 @@ async fn every_chunk_of_4_mib_comes_with_its_hash(c: &Context) -> Outcome {
     Ok(())
 }
 
-async fn a_range_is_signed_where_it_is_sent(c: &Context) -> Outcome {
+async fn a_range_may_stay_unsigned(c: &Context) -> Outcome {
+    // As boto 2 has it.
+    let (v, job, whole) = output(c, 1000).await?;
+    let answer = v.output(&job).unsigned("range", "bytes=0-1").await?.status(206)?;
+    holds("other bytes", answer.raw.body == whole[..2])
+}
+
+async fn a_signed_range_cannot_be_changed(c: &Context) -> Outcome {
     let (v, job, _) = output(c, 1000).await?;
-    v.output(&job).unsigned("range", "bytes=0-1").await?.refused(ErrorCode::InvalidSignature)?;
-    Ok(())
+    let signed = v.output(&job).header("range", "bytes=0-1").wire().0;
+    let changed = String::from_utf8_lossy(&signed).replacen("bytes=0-1", "bytes=0-9", 1);
+    let raw = Connection::open(&c.authority())
+        .await?
+        .send(changed.as_bytes(), b"", Delivery::Whole)
+        .await?;
+    same("status", raw.status, 403)
 }
 
 async fn output_of_a_job_in_progress_is_not_available(c: &Context) -> Outcome {
