@@ -24,7 +24,9 @@ pub(super) fn node(folder: &Path, locks: &Path) -> Result<()> {
         fs::copy(locks.join("node").join(name), folder.join(name))
             .with_context(|| format!("could not copy {name}"))?;
     }
-    run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-fund"]).current_dir(folder))
+    run(Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-fund", "--logs-max=0"])
+        .current_dir(folder))
 }
 
 /// Debian 11's packages, unpacked beside a script that starts the interpreter.
@@ -75,7 +77,8 @@ fn pip(python: &Path) -> Command {
 ///
 /// # Errors
 ///
-/// Says which program failed, and the last line it wrote about that.
+/// Says which program failed, and the first and the last line it wrote about that: some programs
+/// begin with the reason, some end with it.
 pub(super) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
@@ -84,8 +87,12 @@ pub(super) fn run(command: &mut Command) -> Result<()> {
         .with_context(|| format!("could not start {program}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rev().find(|line| !line.trim().is_empty());
-        bail!("{program} failed: {}", last.unwrap_or("it does not say why").trim());
+        let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or("it does not say why");
+        match lines.next_back() {
+            Some(last) => bail!("{program} failed: {first} ... {last}"),
+            None => bail!("{program} failed: {first}"),
+        }
     }
     Ok(())
 }
@@ -97,10 +104,13 @@ mod tests {
     use super::run;
 
     #[test]
-    fn a_command_that_fails_says_why_in_its_last_line() {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "echo first >&2; echo no network >&2; echo >&2; exit 3"]);
-        assert_eq!(run(&mut shell).unwrap_err().to_string(), "sh failed: no network");
+    fn a_command_that_fails_says_why_in_its_first_and_last_line() {
+        let failed = |script: &str| run(Command::new("sh").args(["-c", script])).unwrap_err();
+        let long =
+            failed("echo no network >&2; echo trace >&2; echo see log >&2; echo >&2; exit 3");
+        assert_eq!(long.to_string(), "sh failed: no network ... see log");
+        assert_eq!(failed("echo no network >&2; exit 3").to_string(), "sh failed: no network");
+        assert_eq!(failed("exit 3").to_string(), "sh failed: it does not say why");
     }
 
     #[test]
