@@ -106,6 +106,16 @@ pub(crate) enum Command {
     Target(commands::target::Target),
     Serve(Box<commands::serve::Serve>),
     #[command(subcommand)]
+    Account(commands::account::Account),
+    #[command(subcommand)]
+    User(commands::user::User),
+    #[command(subcommand)]
+    Key(commands::key::Key),
+    #[command(subcommand)]
+    Topic(commands::topic::Topic),
+    #[command(subcommand)]
+    Policy(commands::policy::Policy),
+    #[command(subcommand)]
     Store(commands::store::Store),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
@@ -127,7 +137,9 @@ impl Command {
             Self::Job(command) => !matches!(command, Job::Start(_)),
             Self::Target(command) => matches!(command, Target::List | Target::Test { .. }),
             Self::Store(command) => matches!(command, Store::Check(_) | Store::Stat(_)),
+            Self::Policy(_) => true,
             Self::Upload(_) | Self::Retrieve(_) | Self::Delete(_) | Self::Serve(_) => false,
+            Self::Account(_) | Self::User(_) | Self::Key(_) | Self::Topic(_) => false,
         };
         match self {
             _ if changes_nothing || dry_run => "interrupted".to_owned(),

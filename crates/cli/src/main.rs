@@ -3,6 +3,7 @@
 //! Data flows `commands` > `client` (plan, transfer, catalog) > target. This crate owns what the libraries must not touch:
 //! arguments, environment, terminal, prompts and exit codes.
 
+mod admin;
 mod args;
 mod commands;
 mod config;

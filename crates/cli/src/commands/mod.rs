@@ -1,18 +1,23 @@
 //! The commands, one file each: a struct whose doc comments are the help, and a function that runs it.
 
+pub(crate) mod account;
 pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod inventory;
 pub(crate) mod job;
+pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod policy;
 pub(crate) mod retrieve;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod target;
+pub(crate) mod topic;
 pub(crate) mod upload;
 pub(crate) mod uploads;
+pub(crate) mod user;
 pub(crate) mod vault;
 pub(crate) mod verify;
 pub(crate) mod would;
@@ -35,6 +40,11 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<E
         Command::Target(target) => target::run(target, session).await,
         // Ends by itself when it is interrupted, so the caller runs it.
         Command::Serve(serve) => serve::run(serve, session, std::future::pending()).await,
+        Command::Account(account) => account::run(account, session).await,
+        Command::User(user) => user::run(user, session).await,
+        Command::Key(key) => key::run(key, session).await,
+        Command::Topic(topic) => topic::run(topic, session).await,
+        Command::Policy(policy) => policy::run(policy, session).await,
         Command::Store(store) => store::run(store, session).await,
         Command::Completions(completions) => completions::run(&completions),
         Command::Man(man) => man::run(&man),

@@ -9,24 +9,19 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use icefield_engine::Engine;
-use icefield_protocol::{
-    Region,
-    sigv4::{AccessKeyId, SecretKey},
-};
+use icefield_protocol::sigv4::{AccessKeyId, SecretKey};
 use icefield_server::Server;
 use icefield_store::{OpenOptions, Store};
 use tokio::net::TcpListener;
 
 use crate::{
     failure::{Exit, Failure},
-    service::{Service, master_key},
+    service::{Service, master_key, region},
     session::Session,
 };
 
 /// Where the service listens unless it is told otherwise.
 const LISTEN: &str = "127.0.0.1:9440";
-/// The region of a store that nobody has given one.
-const REGION: &str = "us-east-1";
 /// The key of `--dev`: known to everybody, so it opens nothing but what `--dev` serves.
 const DEV_ACCESS_KEY: &str = "ICEFIELDDEVELOPMENT0";
 const DEV_SECRET_KEY: &str = "development/only/secret/of/icefield/serve";
@@ -159,14 +154,6 @@ async fn open_store(path: &Path, session: &Session, endpoint: &str) -> anyhow::R
         Store::open(path, options).await
     };
     Ok(session.when_free(true, opening).await?)
-}
-
-fn region(service: &Service, store: &Store) -> Result<Region, Failure> {
-    match (service.value("region"), &store.identity().region) {
-        (Some(value), _) => value.parsed(),
-        (None, Some(region)) => Ok(region.clone()),
-        (None, None) => Ok(Region::parse(REGION).expect("a region")),
-    }
 }
 
 /// Sees to it that somebody can sign a request.

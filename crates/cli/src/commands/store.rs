@@ -1,13 +1,15 @@
 //! `icefield store check|rebuild|stat`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
+use icefield_server::control::{Answer, Request, ScrubRecord, StatRecord as Counts, is_served};
 use icefield_store::{OpenOptions, Store as OpenStore, StoreError};
 use serde::Serialize;
 
 use crate::{
-    failure::Exit,
+    admin::{Data, administer},
+    failure::{Exit, Failure},
     output::{Record, count, one, size, stdout_rows},
     session::Session,
 };
@@ -20,18 +22,12 @@ pub(crate) const DAMAGE_HINT: &str = "hint: to get an older version of a damaged
 pub(crate) enum Store {
     /// Read and verify every byte: finds every flipped bit, every missing and every extra file
     Check(Data),
+    /// Read and verify every byte beside a server that owns the store, which goes on serving
+    Scrub(Data),
     /// Make the ledger again from the payload side, after it was lost or damaged
     Rebuild(Data),
     /// Show what the store holds and how much room it takes
     Stat(Data),
-}
-
-/// Which store.
-#[derive(Debug, Args)]
-pub(crate) struct Data {
-    /// The store's folder (default: the embedded store)
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,22 +59,24 @@ impl Record for ProblemRecord {
 }
 
 #[derive(Debug, Serialize)]
+struct ScrubProblemRecord {
+    problem: String,
+}
+
+impl Record for ScrubProblemRecord {
+    const COLUMNS: &'static [&'static str] = &["problem"];
+    const HEADINGS: &'static [&'static str] = &["PROBLEM"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.problem.clone()]
+    }
+}
+
+#[derive(Debug, Serialize)]
 struct StatRecord {
     path: String,
-    store_id: String,
-    account: String,
-    created: String,
-    vaults: u64,
-    archives: u64,
-    size: u64,
-    uploads: u64,
-    jobs: u64,
-    documents: u64,
-    deliveries: u64,
-    dead_deliveries: u64,
-    pack_bytes: u64,
-    file_bytes: u64,
-    dead_bytes: u64,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 impl Record for StatRecord {
@@ -120,20 +118,20 @@ impl Record for StatRecord {
     fn cells(&self) -> Vec<String> {
         vec![
             self.path.clone(),
-            self.store_id.clone(),
-            self.account.clone(),
-            self.created.clone(),
-            self.vaults.to_string(),
-            self.archives.to_string(),
-            size(self.size),
-            self.uploads.to_string(),
-            self.jobs.to_string(),
-            self.documents.to_string(),
-            self.deliveries.to_string(),
-            self.dead_deliveries.to_string(),
-            size(self.pack_bytes),
-            size(self.file_bytes),
-            size(self.dead_bytes),
+            self.counts.store_id.clone(),
+            self.counts.account.to_string(),
+            self.counts.created.clone(),
+            self.counts.vaults.to_string(),
+            self.counts.archives.to_string(),
+            size(self.counts.size),
+            self.counts.uploads.to_string(),
+            self.counts.jobs.to_string(),
+            self.counts.documents.to_string(),
+            self.counts.deliveries.to_string(),
+            self.counts.dead_deliveries.to_string(),
+            size(self.counts.pack_bytes),
+            size(self.counts.file_bytes),
+            size(self.counts.dead_bytes),
         ]
     }
 }
@@ -142,6 +140,7 @@ impl Record for StatRecord {
 pub(crate) async fn run(command: Store, session: &Session) -> anyhow::Result<Exit> {
     match command {
         Store::Check(data) => check(&data, session).await,
+        Store::Scrub(data) => scrub(&data, session).await,
         Store::Rebuild(data) => rebuild(&data, session).await,
         Store::Stat(data) => stat(&data, session).await,
     }
@@ -149,14 +148,27 @@ pub(crate) async fn run(command: Store, session: &Session) -> anyhow::Result<Exi
 
 /// Opens a store to look at it as it is: nothing is removed, nothing cut off.
 async fn open(path: &Path, session: &Session) -> Result<OpenStore, StoreError> {
-    let opening =
-        async |options| OpenStore::open(path, OpenOptions { repair: false, ..options }).await;
-    session.when_free(false, opening).await
+    let opening = async |options| {
+        let opened = OpenStore::open(path, OpenOptions { repair: false, ..options }).await;
+        match opened {
+            // A server will not let it go, so waiting is for nothing.
+            Err(in_use @ StoreError::InUse { .. }) if is_served(path) => Ok(Err(in_use)),
+            opened => opened.map(Ok),
+        }
+    };
+    session.when_free(false, opening).await?
 }
 
 async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     let path = session.store_path(data.data.as_ref())?;
-    let store = open(&path, session).await?;
+    let store = match open(&path, session).await {
+        Err(StoreError::InUse { .. }) if is_served(&path) => {
+            return Err(Failure::failed("a server owns the store, so it cannot be checked as it lies there")
+                .hint("icefield store scrub verifies every byte beside the server; for missing and extra files, end the server first")
+                .into());
+        }
+        opened => opened?,
+    };
     let report = icefield_store::check::check(&store, &mut |_| {}).await?;
     session.progress.finish();
     let mut rows = stdout_rows(session.format());
@@ -237,30 +249,49 @@ async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Some)
 }
 
+async fn scrub(data: &Data, session: &Session) -> anyhow::Result<Exit> {
+    session.progress.note("every byte of the store is read: that takes as long as the disk needs");
+    let Answer::Scrub(ScrubRecord { bytes, problems }) =
+        administer(session, data, Request::Scrub).await?
+    else {
+        return Ok(Exit::Failed);
+    };
+    let mut rows = stdout_rows(session.format());
+    for problem in &problems {
+        rows.push(&ScrubProblemRecord { problem: problem.clone() })?;
+    }
+    rows.finish()?;
+    session.progress.note(format!(
+        "read {}: {}",
+        size(bytes),
+        match problems.len() {
+            0 => "every byte is as it was stored".to_owned(),
+            problems => count(problems as u64, "problem"),
+        }
+    ));
+    if problems.is_empty() {
+        return Ok(Exit::Done);
+    }
+    session.progress.note(DAMAGE_HINT);
+    Ok(Exit::Some)
+}
+
 async fn stat(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     let path = session.store_path(data.data.as_ref())?;
-    let store = open(&path, session).await?;
-    let stat = store.stat().await?;
-    one(
-        session.format(),
-        &StatRecord {
-            path: path.display().to_string(),
-            store_id: stat.identity.store_id.to_string(),
-            account: stat.identity.account.to_string(),
-            created: stat.identity.created.to_string(),
-            vaults: stat.ledger.vaults,
-            archives: stat.ledger.archives,
-            size: stat.ledger.bytes,
-            uploads: stat.ledger.uploads,
-            jobs: stat.ledger.jobs,
-            documents: stat.ledger.documents,
-            deliveries: stat.ledger.deliveries,
-            dead_deliveries: stat.ledger.dead_deliveries,
-            pack_bytes: stat.pack_bytes,
-            file_bytes: stat.file_bytes,
-            dead_bytes: stat.ledger.dead_bytes,
-        },
-    )?;
-    store.close().await;
+    let counts = match open(&path, session).await {
+        Err(StoreError::InUse { .. }) if is_served(&path) => {
+            match administer(session, data, Request::Stat).await? {
+                Answer::Stat(counts) => counts,
+                _ => return Ok(Exit::Failed),
+            }
+        }
+        opened => {
+            let store = opened?;
+            let counts = Counts::from(store.stat().await?);
+            store.close().await;
+            counts
+        }
+    };
+    one(session.format(), &StatRecord { path: path.display().to_string(), counts })?;
     Ok(Exit::Done)
 }

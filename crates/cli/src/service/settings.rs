@@ -9,28 +9,34 @@ use std::{
 
 use icefield_engine::Settings as EngineSettings;
 use icefield_protocol::Region;
-use icefield_server::{ServerSettings, connection::TlsFiles};
+use icefield_server::{
+    ServerSettings,
+    connection::TlsFiles,
+    notify::{MailSettings, NotifySettings},
+};
 
 use super::value::Value;
 use crate::failure::Failure;
 
 /// One setting.
 #[derive(Debug)]
-pub(crate) struct Setting {
+struct Setting {
     /// Its name in the file; in the environment it is `ICEFIELD_` and the name in upper case.
-    pub(crate) key: &'static str,
+    key: &'static str,
     /// Its form.
-    pub(crate) form: &'static str,
+    form: &'static str,
     /// What holds without it.
-    pub(crate) default: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the reference, which a test compares"))]
+    default: &'static str,
     /// What it does.
-    pub(crate) about: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the reference, which a test compares"))]
+    about: &'static str,
 }
 
 macro_rules! settings {
     ($($key:ident, $form:literal, $default:literal, $about:literal;)*) => {
         /// Every setting, in the order of the reference.
-        pub(crate) const SETTINGS: &[Setting] = &[
+        const SETTINGS: &[Setting] = &[
             $(Setting { key: stringify!($key), form: $form, default: $default, about: $about },)*
         ];
     };
@@ -63,8 +69,16 @@ settings! {
     header_timeout, "duration", "20s", "How long the head of a request may take.";
     idle_timeout, "duration", "75s", "How long a connection is kept between two requests.";
     body_stall_timeout, "duration", "20s", "How long a body may pause.";
+    smtp_url, "URL", "none: no mail", "The server that mail goes to: `smtps://USER:PASSWORD@HOST`, `smtp://HOST?tls=required` (STARTTLS) or `smtp://HOST`, each with a port if need be. Better given in the environment when it has a password.";
+    smtp_from, "address", "icefield@localhost", "Who the mail is from.";
+    notify_allow, "hosts, by commas", "none", "Hosts that notifications may go to although they are at a link-local or metadata address. `169.254.169.254` also lets the AWS credentials of the machine be used.";
+    notify_first_retry, "duration", "10s", "How long to wait after a notification could not be delivered; doubled each time, up to 1h.";
+    notify_attempts, "number", "32", "Attempts after which a notification is given up; 32 are about a day.";
     shutdown_timeout, "duration", "30s", "How long requests may go on when the service is asked to end.";
 }
+
+/// Who mail is from, if nobody says.
+const MAIL_FROM: &str = "icefield@localhost";
 
 /// The settings of one run.
 #[derive(Debug)]
@@ -169,6 +183,7 @@ impl Service {
         if let Some(value) = self.value("requests_per_second") {
             settings.requests_per_second = Some(value.parsed()?);
         }
+        settings.notify = self.notify()?;
         let limits = &mut settings.limits;
         set(self.value("connections"), Value::parsed, &mut limits.connections)?;
         let in_memory = |value: &Value| {
@@ -180,6 +195,26 @@ impl Service {
         set(self.value("idle_timeout"), Value::duration, &mut limits.idle)?;
         set(self.value("body_stall_timeout"), Value::duration, &mut limits.body_stall)?;
         set(self.value("shutdown_timeout"), Value::duration, &mut limits.shutdown)?;
+        Ok(settings)
+    }
+}
+
+impl Service {
+    /// How notifications are delivered.
+    fn notify(&self) -> Result<NotifySettings, Failure> {
+        let mut settings = NotifySettings::default();
+        if let Some(value) = self.value("smtp_url") {
+            let from = self.value("smtp_from").map_or(MAIL_FROM, |value| value.text.as_str());
+            let mail = MailSettings::parse(&value.text, from);
+            let from = &value.from;
+            let refused = |wrong| Failure::usage(format!("smtp_url in {from}: {wrong}"));
+            settings.mail = Some(mail.map_err(refused)?);
+        }
+        if let Some(value) = self.value("notify_allow") {
+            settings.allow = value.words().into_iter().collect();
+        }
+        set(self.value("notify_first_retry"), Value::duration, &mut settings.first_retry)?;
+        set(self.value("notify_attempts"), Value::parsed, &mut settings.attempts)?;
         Ok(settings)
     }
 }
@@ -271,5 +306,17 @@ mod tests {
             let message = read(text).unwrap().server().unwrap_err().to_string();
             assert!(message.contains(wrong), "{message}");
         }
+    }
+
+    /// The reference is made of the table; what it should be is printed when it is not.
+    #[test]
+    fn the_reference_says_what_the_table_says() {
+        let reference = include_str!("../../../../docs/configuration.md");
+        let mut table =
+            String::from("| Setting | Form | Default | What it does |\n| --- | --- | --- | --- |\n");
+        for Setting { key, form, default, about } in SETTINGS {
+            table += &format!("| `{key}` | {form} | {default} | {about} |\n");
+        }
+        assert!(reference.contains(&table), "docs/configuration.md should contain:\n{table}");
     }
 }

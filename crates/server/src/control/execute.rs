@@ -10,8 +10,8 @@ use icefield_store::scrub::Scrub;
 use tokio::sync::Mutex;
 
 use super::request::{
-    AccountRecord, Answer, DecisionRecord, KeyRecord, Refusal, Request, ScrubRecord, StatRecord,
-    TopicRecord, UserRecord, WhatIf,
+    AccountRecord, Answer, DecisionRecord, KeyRecord, Refusal, Request, ScrubRecord, TopicRecord,
+    UserRecord, WhatIf,
 };
 
 /// Bytes that a scrub reads before it lets others have the disk.
@@ -167,23 +167,7 @@ impl Administrator {
     }
 
     async fn stat(&self) -> Result<Answer, EngineError> {
-        let stat = self.engine.store().stat().await?;
-        Ok(Answer::Stat(StatRecord {
-            store_id: stat.identity.store_id,
-            account: stat.identity.account,
-            created: stat.identity.created,
-            vaults: stat.ledger.vaults,
-            archives: stat.ledger.archives,
-            size: stat.ledger.bytes,
-            uploads: stat.ledger.uploads,
-            jobs: stat.ledger.jobs,
-            documents: stat.ledger.documents,
-            deliveries: stat.ledger.deliveries,
-            dead_deliveries: stat.ledger.dead_deliveries,
-            pack_bytes: stat.pack_bytes,
-            file_bytes: stat.file_bytes,
-            dead_bytes: stat.ledger.dead_bytes,
-        }))
+        Ok(Answer::Stat(self.engine.store().stat().await?.into()))
     }
 
     /// Verifies everything once.

@@ -7,6 +7,7 @@ use icefield_protocol::{
     AccountId, ArchiveId, ErrorCode, Operation, Timestamp, TopicName, UserName, VaultName,
     sigv4::AccessKeyId,
 };
+use icefield_store::StoreStat;
 use serde::{Deserialize, Serialize};
 
 /// A command of the store's owner. Without an `account` the store's first one is meant.
@@ -108,6 +109,24 @@ pub enum Request {
     Stat,
     /// Verify every byte, beside whatever else goes on.
     Scrub,
+}
+
+impl Request {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub const fn only_tells(&self) -> bool {
+        matches!(
+            self,
+            Self::ListAccounts
+                | Self::ListUsers { .. }
+                | Self::UserPolicies { .. }
+                | Self::ListKeys
+                | Self::ListTopics { .. }
+                | Self::Simulate(_)
+                | Self::Stat
+                | Self::Scrub
+        )
+    }
 }
 
 /// A request that nobody has made.
@@ -288,6 +307,28 @@ pub struct StatRecord {
     pub pack_bytes: u64,
     pub file_bytes: u64,
     pub dead_bytes: u64,
+}
+
+impl From<StoreStat> for StatRecord {
+    fn from(stat: StoreStat) -> Self {
+        let StoreStat { identity, ledger, pack_bytes, file_bytes } = stat;
+        Self {
+            store_id: identity.store_id,
+            account: identity.account,
+            created: identity.created,
+            vaults: ledger.vaults,
+            archives: ledger.archives,
+            size: ledger.bytes,
+            uploads: ledger.uploads,
+            jobs: ledger.jobs,
+            documents: ledger.documents,
+            deliveries: ledger.deliveries,
+            dead_deliveries: ledger.dead_deliveries,
+            pack_bytes,
+            file_bytes,
+            dead_bytes: ledger.dead_bytes,
+        }
+    }
 }
 
 /// What a scrub has found.

@@ -1,0 +1,70 @@
+//! Commands of a store's owner: done here when the store is free, by the server that owns it otherwise.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use icefield_engine::Engine;
+use icefield_server::control::{Administrator, Answer, Request, ask, is_served};
+use icefield_store::{OpenOptions, Store, StoreError};
+
+use crate::{
+    failure::Failure,
+    service::{Service, master_key, region},
+    session::Session,
+};
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    /// The store's folder (default: the embedded store)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Does what is asked; a refusal is an error.
+pub(crate) async fn administer(
+    session: &Session,
+    data: &Data,
+    request: Request,
+) -> anyhow::Result<Answer> {
+    // `--config` is that of clients here; what the service is told otherwise holds for its owner's commands, too.
+    let service = Service::load(None)?;
+    let dir = match (&data.data, service.path("data")) {
+        (None, Some(dir)) => dir,
+        (data, _) => session.store_path(data.as_ref())?,
+    };
+    let answer = match execute(session, &service, &dir, &request).await? {
+        Some(answer) => answer,
+        None => ask(&dir, &request).await?,
+    };
+    match answer {
+        Answer::Refused(refusal) => Err(Failure::failed(refusal.message).into()),
+        answer => Ok(answer),
+    }
+}
+
+/// Does it in this process; `None` when a server owns the store.
+async fn execute(
+    session: &Session,
+    service: &Service,
+    dir: &Path,
+    request: &Request,
+) -> anyhow::Result<Option<Answer>> {
+    if session.global.dry_run && !request.only_tells() {
+        return Err(Failure::usage("this command has no --dry-run: nothing was done").into());
+    }
+    let opening = async |options: OpenOptions| match Store::open(dir, options).await {
+        // Then the server is asked instead.
+        Err(StoreError::InUse { .. }) if is_served(dir) => Ok(None),
+        opened => opened.map(Some),
+    };
+    let Some(store) = session.when_free(!request.only_tells(), opening).await? else {
+        return Ok(None);
+    };
+    let key = master_key(&service.master_key_file()?)?;
+    let settings = service.engine(region(service, &store)?, false)?;
+    let engine = Engine::open_with(store, settings, Some(&key)).await?;
+    let answer = Administrator::new(engine.clone()).execute(request.clone()).await;
+    engine.close().await;
+    Ok(Some(answer))
+}
