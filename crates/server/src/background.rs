@@ -18,7 +18,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How often the compliance clock is advanced.
 const TICK: Duration = Duration::from_mins(1);
 
-/// Wakes whoever runs the jobs.
+/// Wakes whoever runs the jobs, or delivers messages.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobBell(Arc<Notify>);
 
@@ -26,6 +26,11 @@ impl JobBell {
     /// Says that a job was initiated; it may be due at once.
     pub(crate) fn ring(&self) {
         self.0.notify_one();
+    }
+
+    /// Waits until it rings, or has rung since somebody last waited. Cancel safe.
+    pub(crate) async fn rung(&self) {
+        self.0.notified().await;
     }
 }
 
@@ -40,10 +45,11 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Runs jobs when they are due, until the end.
-    pub(crate) async fn run_jobs(self, bell: JobBell) {
+    /// Runs jobs when they are due, until the end, and rings `outbox` when some may have ended.
+    pub(crate) async fn run_jobs(self, bell: JobBell, outbox: JobBell) {
         while !self.stop.is_cancelled() {
             let ended = self.engine.run_due_jobs().await;
+            outbox.ring();
             let next = self.engine.next_due().await;
             let now = self.engine.store().clock().now();
             let wait = match (self.noted("running jobs", ended), self.noted("finding jobs", next)) {
@@ -53,7 +59,7 @@ impl Background {
             };
             let woken = async {
                 tokio::select! {
-                    () = bell.0.notified() => {}
+                    () = bell.rung() => {}
                     () = self.stop.cancelled() => {}
                 }
             };
@@ -77,7 +83,7 @@ impl Background {
     }
 
     /// Returns what there is, or says that it failed.
-    fn noted<T>(&self, doing: &'static str, result: Result<T, EngineError>) -> Option<T> {
+    pub(crate) fn noted<T>(&self, doing: &'static str, result: Result<T, EngineError>) -> Option<T> {
         let error = match result {
             Ok(value) => return Some(value),
             Err(error) => error,

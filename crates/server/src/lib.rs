@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod header;
 mod json;
+pub mod notify;
 mod ops;
 mod pipeline;
 mod request;

@@ -25,6 +25,7 @@ use crate::{
     exchange::{Exchange, Observer},
     header,
     json::Object,
+    notify::Notifier,
     ops,
     request::{Call, Payload},
     request_id::RequestId,
@@ -43,6 +44,7 @@ pub(crate) struct Pipeline {
     pub(crate) authenticator: Authenticator,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) bell: JobBell,
+    pub(crate) notifier: Arc<Notifier>,
     pub(crate) observers: Arc<[Arc<dyn Observer>]>,
     /// Cancelled when nothing can be stored any more.
     pub(crate) broken: CancellationToken,
@@ -97,6 +99,9 @@ impl Pipeline {
         exchange: &mut Exchange,
     ) -> Result<Reply, ApiError> {
         let (parts, body) = request.into_parts();
+        if let Some(reply) = self.notifier.answer(&parts).await {
+            return reply;
+        }
         let query = parts.uri.query().unwrap_or("");
         let target = Target::find(parts.method.as_str(), parts.uri.path(), query)?;
         let operation = target.operation;

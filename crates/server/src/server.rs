@@ -19,6 +19,7 @@ use crate::{
     connection::{self, ConnectionError, Gauges},
     control::{self, Administrator},
     exchange::Observer,
+    notify::{Notifier, NotifyCounters},
     pipeline::Pipeline,
     settings::ServerSettings,
     throttle::Throttle,
@@ -35,6 +36,7 @@ pub struct Server {
 pub struct Running {
     address: SocketAddr,
     gauges: Gauges,
+    counters: NotifyCounters,
     /// Asks connections for an end, also when this is dropped.
     shutdown: DropGuard,
     /// The same for the work in the background.
@@ -90,12 +92,16 @@ impl Server {
         let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
         let (broken, bell, gauges) =
             (CancellationToken::new(), JobBell::default(), Gauges::default());
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let base = settings.public_url.unwrap_or_else(|| format!("{scheme}://{address}"));
+        let notifier = Arc::new(Notifier::new(engine.clone(), &base, settings.notify));
         let region = settings.strict_scope.then(|| engine.region().clone());
         let pipeline = Pipeline {
             engine: engine.clone(),
             authenticator: Authenticator::new(settings.skew, region, settings.max_json_bytes),
             throttle: settings.requests_per_second.map(Throttle::new),
             bell: bell.clone(),
+            notifier: Arc::clone(&notifier),
             observers: observers.into(),
             broken: broken.clone(),
         };
@@ -115,12 +121,14 @@ impl Server {
         if let Some(dir) = engine_dir {
             background.spawn(control::serve(dir, administrator, stop.clone()));
         }
-        background.spawn(work.clone().run_jobs(bell));
+        let (outbox, counters) = (JobBell::default(), notifier.counters().clone());
+        background.spawn(work.clone().run_jobs(bell, outbox.clone()));
+        background.spawn(notifier.run(work.clone(), outbox));
         background.spawn(work.clone().keep_house(settings.housekeeping_interval));
         background.spawn(work.tick());
         background.close();
         let (shutdown, stop) = (shutdown.drop_guard(), stop.drop_guard());
-        Ok(Running { address, gauges, shutdown, stop, broken, connections, background })
+        Ok(Running { address, gauges, counters, shutdown, stop, broken, connections, background })
     }
 }
 
@@ -135,6 +143,12 @@ impl Running {
     #[must_use]
     pub const fn gauges(&self) -> &Gauges {
         &self.gauges
+    }
+
+    /// Returns how delivering notifications goes.
+    #[must_use]
+    pub const fn notifications(&self) -> &NotifyCounters {
+        &self.counters
     }
 
     /// Waits until the server cannot go on, and tells why. [`stop`](Self::stop) has to be called all the same. Cancel safe.

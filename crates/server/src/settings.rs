@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use crate::connection::{Limits, TlsFiles};
+use crate::{
+    connection::{Limits, TlsFiles},
+    notify::NotifySettings,
+};
 
 /// Settings of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct ServerSettings {
     pub requests_per_second: Option<NonZeroU32>,
     /// How often what has expired is removed. Default: 10 minutes.
     pub housekeeping_interval: Duration,
+    /// How notifications are delivered.
+    pub notify: NotifySettings,
 }
 
 impl Default for ServerSettings {
@@ -38,6 +43,7 @@ impl Default for ServerSettings {
             max_json_bytes: 1 << 20,
             requests_per_second: None,
             housekeeping_interval: Duration::from_mins(10),
+            notify: NotifySettings::default(),
         }
     }
 }

@@ -1,0 +1,140 @@
+//! What SNS and SQS share: the credentials of the usual chain, and a client that asks the guard first.
+//!
+//! The chain itself is held to the guard too: it looks for credentials at metadata addresses of the cloud it may run in,
+//! and does so only where `notify_allow` names them.
+
+use std::fmt;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{Builder, tls};
+use aws_smithy_runtime_api::client::{
+    dns::{DnsFuture, ResolveDns, ResolveDnsError},
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+        SharedHttpConnector,
+    },
+    orchestrator::HttpRequest,
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use tokio::sync::OnceCell;
+
+use super::{
+    channel::{ATTEMPT, CONNECT},
+    guard::Guard,
+};
+
+/// Where credentials are looked for when nothing says which region they are of; each request names its own.
+const REGION: &str = "us-east-1";
+
+/// Configuration of the SDK, read when it is first needed.
+#[derive(Debug)]
+pub(super) struct Aws {
+    guard: Guard,
+    config: OnceCell<SdkConfig>,
+}
+
+impl Aws {
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { guard, config: OnceCell::new() }
+    }
+
+    /// The guard of its client.
+    pub(super) const fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Returns the configuration for a region.
+    pub(super) async fn config(&self, region: &str) -> SdkConfig {
+        let load = || async {
+            let timeouts =
+                TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(ATTEMPT);
+            aws_config::defaults(BehaviorVersion::latest())
+                .region(Region::from_static(REGION))
+                .http_client(guarded(&self.guard))
+                .timeout_config(timeouts.build())
+                // The outbox retries.
+                .retry_config(RetryConfig::disabled())
+                .load()
+                .await
+        };
+        let config = self.config.get_or_init(load).await.clone();
+        config.into_builder().region(Region::new(region.to_owned())).build()
+    }
+}
+
+fn guarded(guard: &Guard) -> SharedHttpClient {
+    let crypto = tls::rustls_provider::CryptoMode::AwsLc;
+    let inner = Builder::new()
+        .tls_provider(tls::Provider::Rustls(crypto))
+        .build_with_resolver(Resolver(guard.clone()));
+    SharedHttpClient::new(Guarded { guard: guard.clone(), inner })
+}
+
+#[derive(Debug, Clone)]
+struct Resolver(Guard);
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move {
+            let found = self.0.resolve(name, 0).await.map_err(ResolveDnsError::new)?;
+            Ok(found.into_iter().map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Asks the guard about hosts that are addresses: no resolver sees those.
+struct Guarded<T> {
+    guard: Guard,
+    inner: T,
+}
+
+impl<T> fmt::Debug for Guarded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guarded")
+    }
+}
+
+impl HttpClient for Guarded<SharedHttpClient> {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Guarded { guard: self.guard.clone(), inner })
+    }
+}
+
+impl HttpConnector for Guarded<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        match self.guard.url(request.uri()) {
+            Ok(_) => self.inner.call(request),
+            Err(barred) => HttpConnectorFuture::ready(Err(ConnectorError::user(barred.into()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_sdk_does_not_reach_a_barred_address() {
+        let guard = Guard::new([]);
+        let client = guarded(&guard);
+        let components = RuntimeComponentsBuilder::for_tests().build().unwrap();
+        let connector =
+            client.http_connector(&HttpConnectorSettings::builder().build(), &components);
+        for url in
+            ["http://169.254.169.254/latest/", "http://[fd00:ec2::254]/", "http://2852039166/"]
+        {
+            let mut request = HttpRequest::empty();
+            request.set_uri(url).unwrap();
+            let refused = format!("{:?}", connector.call(request).await.unwrap_err());
+            assert!(refused.contains("Forbidden"), "{url}: {refused}");
+        }
+    }
+}
