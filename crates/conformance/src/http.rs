@@ -141,6 +141,16 @@ impl Connection {
         timeout(ANSWER_TIMEOUT, self.answer(false)).await.unwrap_or(Err(NoAnswer::Timeout))
     }
 
+    /// Reads the head of one answer, which may be an interim one, and returns its status.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub async fn interim(&mut self) -> Result<u16, NoAnswer> {
+        let head = timeout(ANSWER_TIMEOUT, head_of(&mut self.read, &mut self.buffer)).await;
+        Ok(head.map_err(|_| NoAnswer::Timeout)??.0)
+    }
+
     /// Sends while listening: a server that refuses early need not read the rest.
     async fn deliver(&mut self, bytes: &[u8], is_head: bool) -> Result<RawAnswer, NoAnswer> {
         let Self { read, write, buffer } = self;

@@ -247,7 +247,7 @@ impl Request {
         }
         match &self.length {
             Length::OfBody => {
-                headers.push(("content-length".to_owned(), self.body.len().to_string().into()))
+                headers.push(("content-length".to_owned(), self.body.len().to_string().into()));
             }
             Length::Said(text) => headers.push(("content-length".to_owned(), text.clone().into())),
             Length::Chunked => headers.push(("transfer-encoding".to_owned(), b"chunked".to_vec())),
