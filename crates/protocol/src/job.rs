@@ -237,9 +237,15 @@ pub struct JobDescription {
     /// Where the inventory stopped, when it was limited and there is more.
     #[serde(default)]
     pub next_inventory_retrieval_marker: Option<String>,
+    /// Of retired select jobs only.
+    #[serde(default)]
+    pub output_location: Option<serde_json::Value>,
     /// The bytes of the archive that the output has; the whole archive when no range was asked for.
     #[serde(default)]
     pub retrieval_byte_range: Option<ByteRange>,
+    /// Of retired select jobs only.
+    #[serde(default)]
+    pub select_parameters: Option<serde_json::Value>,
     /// Tree hash of the output; `None` when its range is no node of the archive's tree.
     #[serde(rename = "SHA256TreeHash", default)]
     pub tree_hash: Option<TreeHash>,
@@ -282,7 +288,9 @@ mod tests {
             "JobId": "HkF9p6o7yjhFx-K3CGl6fuSm6VzW9T7esGQfco8nUXVYwS0jlb5gq1JZ55yHgt5vP54ZShjoQzQVVh7vEXAMPLEjobID",
             "JobOutputPath": null,
             "NextInventoryRetrievalMarker": null,
+            "OutputLocation": null,
             "RetrievalByteRange": "0-16777215",
+            "SelectParameters": null,
             "SHA256TreeHash": hash,
             "SNSTopic": "arn:aws:sns:us-west-2:012345678901:mytopic",
             "StatusCode": "InProgress",

@@ -103,6 +103,10 @@ fn ended(job: &JobRow, end: &JobEnd, at: Timestamp) -> JobRow {
     job
 }
 
+/// What a description of a job has and a message about it does not.
+const NEVER_TOLD: [&str; 4] =
+    ["JobOutputPath", "NextInventoryRetrievalMarker", "OutputLocation", "SelectParameters"];
+
 /// The description of the job as the service sends it: compact, in alphabetical order, with explicit nulls, and without the
 /// members that its messages never had.
 fn message(job: &JobDescription) -> Result<String, EngineError> {
@@ -110,7 +114,7 @@ fn message(job: &JobDescription) -> Result<String, EngineError> {
     let mut written =
         written.map_err(|error| EngineError::unexpected("writing a notification", &error))?;
     if let Value::Object(members) = &mut written {
-        for never in ["JobOutputPath", "NextInventoryRetrievalMarker"] {
+        for never in NEVER_TOLD {
             members.remove(never);
         }
     }

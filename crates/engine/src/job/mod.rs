@@ -241,6 +241,8 @@ impl Engine {
             description: row.description.clone(),
             job_id: self.job_id(&row)?,
             job_output_path: None,
+            output_location: None,
+            select_parameters: None,
             next_inventory_retrieval_marker: None,
             retrieval_byte_range: None,
             tree_hash: None,

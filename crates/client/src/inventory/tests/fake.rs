@@ -64,6 +64,8 @@ impl Fake {
             description: None,
             job_id: job_id.clone(),
             job_output_path: None,
+            output_location: None,
+            select_parameters: None,
             next_inventory_retrieval_marker: None,
             retrieval_byte_range: None,
             tree_hash: None,

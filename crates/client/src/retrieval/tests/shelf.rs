@@ -263,6 +263,8 @@ impl Target for Arc<Shelf> {
             description: None,
             job_id: id.clone(),
             job_output_path: None,
+            output_location: None,
+            select_parameters: None,
             next_inventory_retrieval_marker: None,
             retrieval_byte_range: None,
             tree_hash: None,
