@@ -278,6 +278,7 @@ async fn bodies_hold_no_more_than_the_budget_and_starve_nobody() {
     modest.post(&vec![7; 8 * MIB]).await;
     assert_eq!(modest.answer().await.body, (8 * MIB).to_string());
     assert!(server.gauges.bytes() <= (MIB + (HOARDERS + 1) * WINDOW) as u64);
+    assert!(hoarding.iter().all(|hoarder| !hoarder.is_finished()), "they wait for room");
 
     release.send(true).unwrap();
     for hoarder in hoarding {

@@ -1,8 +1,11 @@
 //! What comes before a body.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 use tokio::time::{Instant, interval, timeout};
 
 use super::world::{NEVER, PATIENCE, SHORT, measure, patient, start};
@@ -70,10 +73,26 @@ async fn requests_sent_at_once_are_answered_in_order_on_one_connection() {
 
 #[tokio::test]
 async fn a_client_that_closes_its_side_after_the_request_gets_the_answer() {
-    let server = start(patient(), measure).await;
+    let go_on = Arc::new(Notify::new());
+    let wait = Arc::clone(&go_on);
+    let server = start(patient(), move |peer, request| {
+        let wait = Arc::clone(&wait);
+        async move {
+            if request.method() == Method::POST {
+                wait.notified().await;
+            }
+            measure(peer, request).await
+        }
+    })
+    .await;
     let mut client = server.connect().await;
     client.post(b"four").await;
     client.stream.shutdown().await.unwrap();
+    // Other requests show that the server has had time to notice.
+    for _ in 0..3 {
+        assert_eq!(server.connect().await.get().await.status, 200);
+    }
+    go_on.notify_one();
     assert_eq!(client.answer().await.body, "4");
     client.closed().await;
 }
