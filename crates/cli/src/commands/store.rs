@@ -120,7 +120,7 @@ impl Record for StatRecord {
             self.path.clone(),
             self.counts.store_id.clone(),
             self.counts.account.to_string(),
-            self.counts.created.clone(),
+            self.counts.created.to_string(),
             self.counts.vaults.to_string(),
             self.counts.archives.to_string(),
             size(self.counts.size),
