@@ -68,7 +68,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the listener has no address. What only shows later is told by [`Running::ended`].
+    /// When the listener has no address, or certificate and key cannot be used. What only shows later is told by
+    /// [`Running::ended`].
     pub fn start(
         engine: Engine,
         settings: ServerSettings,
@@ -89,6 +90,9 @@ impl Server {
         observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Running, ServerError> {
         let address = listener.local_addr().map_err(ServerError::Address)?;
+        if let Some(files) = &settings.tls {
+            connection::check_tls(files, &settings.limits)?;
+        }
         let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
         let (broken, bell, gauges) =
             (CancellationToken::new(), JobBell::default(), Gauges::default());
@@ -121,9 +125,9 @@ impl Server {
         if let Some(dir) = engine_dir {
             background.spawn(control::serve(dir, administrator, stop.clone()));
         }
-        let (outbox, counters) = (JobBell::default(), notifier.counters().clone());
-        background.spawn(work.clone().run_jobs(bell, outbox.clone()));
-        background.spawn(notifier.run(work.clone(), outbox));
+        let counters = notifier.counters().clone();
+        background.spawn(work.clone().run_jobs(bell));
+        background.spawn(notifier.run(work.clone()));
         background.spawn(work.clone().keep_house(settings.housekeeping_interval));
         background.spawn(work.tick());
         background.close();

@@ -89,6 +89,16 @@ pub enum ConnectionError {
     Tls(#[from] TlsError),
 }
 
+/// Reads certificate and key once, so that a mistake in them shows before anything is promised.
+///
+/// # Errors
+///
+/// When they cannot be used.
+pub fn check_tls(files: &TlsFiles, limits: &Limits) -> Result<(), ConnectionError> {
+    Identity::load(files.clone(), limits.tls_check)?;
+    Ok(())
+}
+
 /// Serves connections until `shutdown`, then lets what is under way end.
 ///
 /// On shutdown, no more connections are accepted and idle ones close. Requests under way have [`Limits::shutdown`] to

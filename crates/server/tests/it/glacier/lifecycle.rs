@@ -8,7 +8,9 @@ use std::{
 
 use icefield_engine::{Delays, Settings};
 use icefield_protocol::{ErrorCode, Operation};
-use icefield_server::{Observer, RequestFacts, ServerSettings};
+use icefield_server::{
+    Observer, RequestFacts, Server, ServerError, ServerSettings, connection::TlsFiles,
+};
 use serde_json::json;
 
 use super::world::{MIB, World, bytes, engine_settings, server_settings};
@@ -91,6 +93,17 @@ async fn a_store_that_fails_is_told_without_its_inside() {
     let text = "The service cannot complete the request.";
     let answer = world.send("PUT", "/-/vaults/videos").await;
     answer.assert_refused(500, "ServiceUnavailableException", text);
+}
+
+#[tokio::test]
+async fn a_server_without_its_certificate_does_not_start() {
+    let world = World::new().await;
+    let none = std::path::PathBuf::from("/none");
+    let files = TlsFiles { certificate: none.clone(), key: none };
+    let server = ServerSettings { tls: Some(files), ..server_settings() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let started = Server::start(world.engine.clone(), server, listener);
+    assert!(matches!(started, Err(ServerError::Connections(_))), "{started:?}");
 }
 
 #[tokio::test]
