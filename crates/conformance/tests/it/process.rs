@@ -2,8 +2,9 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
 };
 
@@ -26,11 +27,22 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Starts a server with settings as environment variables, and returns once it listens.
+    /// Starts a server that keeps everything in memory, with settings as environment variables, and
+    /// returns once it listens.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(settings, &[])
+    }
+
+    /// The same with a store in the folder `data`.
+    pub(crate) fn start_on(data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(settings, &[OsStr::new("--data"), data.as_os_str()])
+    }
+
+    fn start_with(settings: &[(&str, &str)], arguments: &[&OsStr]) -> Self {
         let home = TempDir::new().unwrap();
         let mut child = Command::new(program())
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
+            .args(arguments)
             .env_clear()
             .envs(settings.iter().copied())
             .env("HOME", home.path())
@@ -76,7 +88,7 @@ impl Drop for Serve {
     clippy::disallowed_methods,
     reason = "which program is tested is the environment's to say"
 )]
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let program = env::var_os("ICEFIELD_BIN").map_or_else(beside_this, PathBuf::from);
     assert!(program.exists(), "{} is not there: cargo build -p icefield", program.display());
     program

@@ -36,6 +36,14 @@ fn boto3_finds_archives_uploads_and_jobs_as_the_service_has_them() {
 }
 
 #[test]
+fn boto3_finds_the_same_on_a_server_that_keeps_its_store_on_disk() {
+    let Some(python) = tool("ICEFIELD_PYTHON") else { return };
+    let data = TempDir::new().unwrap();
+    let server = Serve::start_on(&data.path().join("store"), &[DELAYS, INVENTORY]);
+    run_against(&server, Command::new(python).arg(script("python/boto3_archives.py")));
+}
+
+#[test]
 fn the_developer_guide_can_be_followed_with_aws_cli() {
     let Some(python) = tool("ICEFIELD_PYTHON") else { return };
     run(Command::new(python).arg(script("python/aws_cli.py")));
@@ -75,7 +83,7 @@ fn boto2(release: &str) {
 
 /// Returns where a client is, or says that the test is left out.
 #[expect(clippy::disallowed_methods, reason = "where clients are is the environment's to say")]
-fn tool(variable: &str) -> Option<OsString> {
+pub(crate) fn tool(variable: &str) -> Option<OsString> {
     let found = env::var_os(variable);
     if found.is_none() {
         eprintln!("SKIPPED: {variable} is not set (cargo xtask tools tells what to set)");
@@ -83,13 +91,17 @@ fn tool(variable: &str) -> Option<OsString> {
     found
 }
 
-fn script(path: &str) -> PathBuf {
+pub(crate) fn script(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(path)
 }
 
-/// Runs a script against a server of its own and fails with all it printed if it fails.
+/// Runs a script against a server of its own.
 fn run(script: &mut Command) {
-    let server = Serve::start(&[DELAYS, INVENTORY]);
+    run_against(&Serve::start(&[DELAYS, INVENTORY]), script);
+}
+
+/// Runs a script and fails with all it printed if it fails.
+fn run_against(server: &Serve, script: &mut Command) {
     let home = TempDir::new().unwrap();
     let output = script
         .env("ICEFIELD_ENDPOINT", &server.endpoint)
