@@ -11,7 +11,7 @@ use icefield_protocol::{
     sigv4::{AccessKeyId, SecretKey},
 };
 use icefield_store::{Store, ledger::VaultRow};
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, Notify, RwLock};
 
 use crate::{
     account::{MasterKey, Secrets},
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     /// Held while due jobs are run, so that no job is run twice.
     pub(crate) running: Mutex<()>,
     pub(crate) uploads: UploadLocks,
+    /// Rung when something was put into the outbox.
+    pub(crate) outbox: Notify,
 }
 
 impl Engine {
@@ -97,6 +99,7 @@ impl Engine {
             retrieving: Mutex::new(()),
             running: Mutex::new(()),
             uploads: UploadLocks::default(),
+            outbox: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -117,6 +120,12 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Waits until this engine has put something into the outbox, also before the call if nobody waited then. For one
+    /// waiter. Cancel safe.
+    pub async fn outbox_filled(&self) {
+        self.inner.outbox.notified().await;
     }
 
     pub(crate) fn settings(&self) -> &Settings {

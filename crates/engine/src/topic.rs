@@ -203,7 +203,9 @@ impl Engine {
             let to = destination.id.clone();
             self.delivery(&topic.arn, to, id.clone(), message.to_owned(), now)
         });
-        Ok(self.store().ledger().enqueue(rows.collect()).await?)
+        self.store().ledger().enqueue(rows.collect()).await?;
+        self.inner.outbox.notify_one();
+        Ok(())
     }
 
     /// Removes a destination, and the topic with its last one. `None` removes the whole topic.

@@ -18,7 +18,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How often the compliance clock is advanced.
 const TICK: Duration = Duration::from_mins(1);
 
-/// Wakes whoever runs the jobs, or delivers messages.
+/// Wakes whoever runs the jobs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobBell(Arc<Notify>);
 
@@ -26,11 +26,6 @@ impl JobBell {
     /// Says that a job was initiated; it may be due at once.
     pub(crate) fn ring(&self) {
         self.0.notify_one();
-    }
-
-    /// Waits until it rings, or has rung since somebody last waited. Cancel safe.
-    pub(crate) async fn rung(&self) {
-        self.0.notified().await;
     }
 }
 
@@ -45,11 +40,10 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Runs jobs when they are due, until the end, and rings `outbox` when some may have ended.
-    pub(crate) async fn run_jobs(self, bell: JobBell, outbox: JobBell) {
+    /// Runs jobs when they are due, until the end.
+    pub(crate) async fn run_jobs(self, bell: JobBell) {
         while !self.stop.is_cancelled() {
             let ended = self.engine.run_due_jobs().await;
-            outbox.ring();
             let next = self.engine.next_due().await;
             let now = self.engine.store().clock().now();
             let wait = match (self.noted("running jobs", ended), self.noted("finding jobs", next)) {
@@ -59,7 +53,7 @@ impl Background {
             };
             let woken = async {
                 tokio::select! {
-                    () = bell.rung() => {}
+                    () = bell.0.notified() => {}
                     () = self.stop.cancelled() => {}
                 }
             };

@@ -28,6 +28,7 @@ impl Engine {
                 let deliveries = self.deliveries(job, &end, at).await?;
                 if self.store().ledger().end_job(job.number, end, at, deliveries).await? {
                     ended += 1;
+                    self.inner.outbox.notify_one();
                 }
                 if let Some(name) = name {
                     name.release().await?;

@@ -117,24 +117,38 @@ impl HttpConnector for Guarded<SharedHttpConnector> {
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
-
     use super::*;
+
+    /// Fails with a text of its own.
+    #[derive(Debug)]
+    struct Network;
+
+    impl HttpConnector for Network {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            HttpConnectorFuture::ready(Err(ConnectorError::io("the network was reached".into())))
+        }
+    }
 
     #[tokio::test]
     async fn the_sdk_does_not_reach_a_barred_address() {
-        let guard = Guard::new([]);
-        let client = guarded(&guard);
-        let components = RuntimeComponentsBuilder::for_tests().build().unwrap();
-        let connector =
-            client.http_connector(&HttpConnectorSettings::builder().build(), &components);
-        for url in
-            ["http://169.254.169.254/latest/", "http://[fd00:ec2::254]/", "http://2852039166/"]
-        {
+        let inner = SharedHttpConnector::new(Network);
+        let connector = Guarded { guard: Guard::new([]), inner };
+        for (url, expected) in [
+            ("http://169.254.169.254/latest/", "Forbidden"),
+            ("http://[fd00:ec2::254]/", "Forbidden"),
+            ("http://2852039166/", "Forbidden"),
+            ("http://127.0.0.1:5000/", "the network was reached"),
+        ] {
             let mut request = HttpRequest::empty();
             request.set_uri(url).unwrap();
-            let refused = format!("{:?}", connector.call(request).await.unwrap_err());
-            assert!(refused.contains("Forbidden"), "{url}: {refused}");
+            let error = format!("{:?}", connector.call(request).await.unwrap_err());
+            assert!(error.contains(expected), "{url}: {error}");
         }
+        let resolver = Resolver(Guard::new([]));
+        assert!(resolver.resolve_dns("0xa9fea9fe").await.is_err());
+        assert_eq!(
+            resolver.resolve_dns("127.0.0.1").await.unwrap(),
+            ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]
+        );
     }
 }

@@ -23,7 +23,7 @@ use super::{
     channel::{ATTEMPT, Undelivered},
     envelope::{Content, Message},
 };
-use crate::background::{Background, JobBell};
+use crate::background::Background;
 
 /// Deliveries taken from the outbox at a time.
 const PAGE: usize = 256;
@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Notifier {
     /// Delivers until the end. What is being sent then is dropped, and sent again after the next start.
-    pub(crate) async fn run(self: Arc<Self>, background: Background, bell: JobBell) {
+    pub(crate) async fn run(self: Arc<Self>, background: Background) {
         let work = async {
             loop {
                 let round = background.noted("delivering messages", self.round().await);
@@ -53,7 +53,7 @@ impl Notifier {
                     _ => AFTER_FAILURE,
                 };
                 // Either way it is time to look again.
-                let _elapsed = timeout(wait, bell.rung()).await;
+                let _elapsed = timeout(wait, self.engine.outbox_filled()).await;
             }
         };
         tokio::select! {

@@ -109,7 +109,7 @@ async fn a_message_to_a_destination_that_is_down_is_tried_again_when_it_is_due()
     let hook = Receiver::start("200 OK").await;
     let address = hook.address;
     world.agreed(&hook.url()).await;
-    drop(hook);
+    hook.close().await;
     world.publish("first").await;
     world.publish("second").await;
     world.notifier.round().await.unwrap();
@@ -189,7 +189,7 @@ async fn a_message_is_given_up_kept_and_revived() {
     while hook.came().is_some() {}
 
     let address = hook.address;
-    drop(hook);
+    hook.close().await;
     assert!(forget(&world.engine, dead[1].number).await.unwrap());
     assert!(!forget(&world.engine, dead[1].number).await.unwrap());
     assert!(!revive(&world.engine, dead[1].number).await.unwrap());

@@ -35,7 +35,7 @@ impl Received {
     }
 }
 
-/// A web hook on this machine. Dropping it closes its port.
+/// A web hook on this machine.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
@@ -74,15 +74,15 @@ impl Receiver {
         next.expect("nothing came").unwrap()
     }
 
+    /// Closes its port.
+    pub(crate) async fn close(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
     /// Returns a request that has come already.
     pub(crate) fn came(&mut self) -> Option<Received> {
         self.received.try_recv().ok()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -10,4 +10,4 @@ mod request;
 mod routing;
 mod uploads;
 mod wire;
-mod world;
+pub(crate) mod world;
