@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use icefield_engine::Engine;
+use icefield_engine::{Engine, Settings};
 use icefield_server::control::{Administrator, Answer, Request, ask, is_served};
 use icefield_store::{OpenOptions, Store, StoreError};
 
@@ -62,7 +62,7 @@ async fn execute(
         return Ok(None);
     };
     let key = master_key(&service.master_key_file()?)?;
-    let settings = service.engine(region(service, &store)?, false)?;
+    let settings = Settings { region: region(service, &store)?, ..service.engine(false)? };
     let engine = Engine::open_with(store, settings, Some(&key)).await?;
     let answer = Administrator::new(engine.clone()).execute(request.clone()).await;
     engine.close().await;

@@ -47,7 +47,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<Exit> {
+fn run(mut cli: Cli) -> anyhow::Result<Exit> {
+    // For the service the named file is its own, not that of client commands.
+    let served = matches!(cli.command, Command::Serve(_));
+    let config = if served { cli.global.config.take() } else { None };
     let session = Session::new(cli.global)?;
     let progress = Arc::clone(&session.progress);
     let when_interrupted = cli.command.when_interrupted(session.global.dry_run);
@@ -58,7 +61,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         .context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         if let Command::Serve(serve) = cli.command {
-            return Box::pin(commands::serve::run(serve, &session, interrupted())).await;
+            return Box::pin(commands::serve::run(serve, config, &session, interrupted())).await;
         }
         tokio::select! {
             ended = Box::pin(commands::run(cli.command, &session)) => ended,

@@ -39,7 +39,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<E
         Command::Job(job) => job::run(job, session).await,
         Command::Target(target) => target::run(target, session).await,
         // Ends by itself when it is interrupted, so the caller runs it.
-        Command::Serve(serve) => serve::run(serve, session, std::future::pending()).await,
+        Command::Serve(serve) => serve::run(serve, None, session, std::future::pending()).await,
         Command::Account(account) => account::run(account, session).await,
         Command::User(user) => user::run(user, session).await,
         Command::Key(key) => key::run(key, session).await,

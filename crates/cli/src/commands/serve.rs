@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use icefield_engine::Engine;
+use icefield_engine::{Engine, Settings};
 use icefield_protocol::sigv4::{AccessKeyId, SecretKey};
 use icefield_server::Server;
 use icefield_store::{OpenOptions, Store};
@@ -47,13 +47,14 @@ pub(crate) struct Serve {
     dev: bool,
 }
 
-/// Serves until `asked_to_end`.
+/// Serves until `asked_to_end`, with the settings of the file `config` if one was named.
 pub(crate) async fn run(
     serve: Box<Serve>,
+    config: Option<PathBuf>,
     session: &Session,
     asked_to_end: impl Future<Output = ()>,
 ) -> anyhow::Result<Exit> {
-    let mut service = Service::load(session.global.config.as_deref())?;
+    let mut service = Service::load(config.as_deref())?;
     service.set("data", "--data", serve.data.as_ref().map(|data| data.display()));
     service.set("listen", "--listen", serve.listen.as_ref());
     service.set("metrics_listen", "--metrics-listen", serve.metrics_listen.as_ref());
@@ -61,6 +62,7 @@ pub(crate) async fn run(
     let settings = service.server()?;
 
     let listen = service.value("listen").map_or(LISTEN, |value| value.text.as_str()).to_owned();
+    allow_many_files();
     let listener = bind(&listen).await?;
     let address = listener.local_addr().context("the listener has no address")?;
     if serve.dev && !address.ip().is_loopback() {
@@ -101,6 +103,15 @@ pub(crate) async fn run(
     }
 }
 
+/// Each connection is an open file, and so is what is written for it: takes all that the system allows.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 async fn bind(listen: &str) -> Result<TcpListener, Failure> {
     let failed = |error: std::io::Error| {
         let hint = match error.kind() {
@@ -124,6 +135,7 @@ async fn open(
     session: &Session,
     endpoint: &str,
 ) -> anyhow::Result<Engine> {
+    let settings = service.engine(serve.dev)?;
     let master_key = if serve.dev && service.value("data").is_none() {
         icefield_engine::MasterKey::generate()?
     } else {
@@ -138,7 +150,7 @@ async fn open(
     };
     let region = region(service, &store)?;
     store.set_region(region.clone()).await?;
-    let settings = service.engine(region, serve.dev)?;
+    let settings = Settings { region, ..settings };
     let engine = Engine::open_with(store, settings, Some(&master_key)).await?;
     if let Err(error) = admit(serve, service, &engine).await {
         engine.close().await;

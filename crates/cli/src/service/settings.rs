@@ -8,7 +8,6 @@ use std::{
 };
 
 use icefield_engine::Settings as EngineSettings;
-use icefield_protocol::Region;
 use icefield_server::{
     ServerSettings,
     connection::TlsFiles,
@@ -140,9 +139,9 @@ impl Service {
         })
     }
 
-    /// What the engine is told; `region` is the store's.
-    pub(crate) fn engine(&self, region: Region, dev: bool) -> Result<EngineSettings, Failure> {
-        let mut settings = EngineSettings { region, ..EngineSettings::embedded() };
+    /// What the engine is told, but for the region, which is the store's.
+    pub(crate) fn engine(&self, dev: bool) -> Result<EngineSettings, Failure> {
+        let mut settings = EngineSettings::embedded();
         if !dev {
             settings.inventory_interval = Duration::from_hours(24);
         }
@@ -168,8 +167,7 @@ impl Service {
 
     /// What the server is told.
     pub(crate) fn server(&self) -> Result<ServerSettings, Failure> {
-        let mut settings = ServerSettings::default();
-        settings.tls = match (self.path("tls_certificate"), self.path("tls_key")) {
+        let tls = match (self.path("tls_certificate"), self.path("tls_key")) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
             _ => {
@@ -177,7 +175,8 @@ impl Service {
                     .hint("give both, or neither for plain HTTP"));
             }
         };
-        settings.public_url = self.value("public_url").map(|value| value.text.clone());
+        let public_url = self.value("public_url").map(|value| value.text.clone());
+        let mut settings = ServerSettings { tls, public_url, ..ServerSettings::default() };
         set(self.value("clock_skew"), Value::duration, &mut settings.skew)?;
         set(self.value("strict_scope"), Value::parsed, &mut settings.strict_scope)?;
         if let Some(value) = self.value("requests_per_second") {
@@ -279,7 +278,7 @@ mod tests {
     fn the_file_sets_engine_and_server() {
         let text = "inventory_interval = '1h'\nconnections = 5\nstrict_scope = true\nfree_tier = '1GiB'\nretrieval_delay = 'bulk=8h'";
         let service = read(text).unwrap();
-        let engine = service.engine(Region::parse("us-east-1").unwrap(), false).unwrap();
+        let engine = service.engine(false).unwrap();
         assert_eq!(engine.inventory_interval, Duration::from_hours(1));
         assert_eq!(engine.retrieval_delay.bulk, Duration::from_hours(8));
         assert_eq!(engine.free_tier_bytes, 1 << 30);
@@ -312,8 +311,9 @@ mod tests {
     #[test]
     fn the_reference_says_what_the_table_says() {
         let reference = include_str!("../../../../docs/configuration.md");
-        let mut table =
-            String::from("| Setting | Form | Default | What it does |\n| --- | --- | --- | --- |\n");
+        let mut table = String::from(
+            "| Setting | Form | Default | What it does |\n| --- | --- | --- | --- |\n",
+        );
         for Setting { key, form, default, about } in SETTINGS {
             table += &format!("| `{key}` | {form} | {default} | {about} |\n");
         }

@@ -36,6 +36,7 @@ mod readme;
 mod retrieve;
 mod round_trip;
 mod selection;
+mod service;
 mod store;
 mod strange_paths;
 mod targets;

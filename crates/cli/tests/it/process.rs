@@ -60,16 +60,42 @@ impl Watched {
         self.child.stdin.take().expect("standard input was piped")
     }
 
+    /// Returns what it has written to standard output so far.
+    pub(crate) fn written(&self) -> String {
+        use std::os::unix::fs::FileExt as _;
+        let length = self.stdout.metadata().unwrap().len();
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        self.stdout.read_exact_at(&mut bytes, 0).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Waits until it has written this to standard output; false when it ended before.
+    pub(crate) fn has_written(&mut self, text: &str) -> bool {
+        for _ in 0..MAX_LOOKS {
+            if self.written().contains(text) {
+                return true;
+            }
+            if !self.goes_on() {
+                return false;
+            }
+        }
+        self.signal(Signal::KILL);
+        panic!("{} did not write {text:?}", self.command);
+    }
+
+    /// Waits for a moment; false when it has ended.
+    fn goes_on(&self) -> bool {
+        let pause = Timespec { tv_sec: 0, tv_nsec: LOOK_NANOSECONDS };
+        poll(&mut [PollFd::new(&self.ends, PollFlags::IN)], Some(&pause)).unwrap() == 0
+    }
+
     /// Looks again and again until `seen` is true, or the program has ended. Returns whether it was seen.
     pub(crate) fn until(&mut self, mut seen: impl FnMut() -> bool) -> bool {
         for _ in 0..MAX_LOOKS {
             if seen() {
                 return true;
             }
-            let pause = Timespec { tv_sec: 0, tv_nsec: LOOK_NANOSECONDS };
-            let ended =
-                poll(&mut [PollFd::new(&self.ends, PollFlags::IN)], Some(&pause)).unwrap() > 0;
-            if ended {
+            if !self.goes_on() {
                 return false;
             }
         }
