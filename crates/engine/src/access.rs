@@ -151,6 +151,22 @@ impl Engine {
         self.decided(caller, operation, resource, &ContextKeys::new()).await
     }
 
+    /// Does what [`authorize`](Self::authorize) does for a request whose body has a say, too: the tags that it adds or removes.
+    /// The operation itself decides by them once more, whatever `said` is.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied`.
+    pub async fn authorize_saying(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        resource: Resource<'_>,
+        said: &ContextKeys,
+    ) -> Result<Access, EngineError> {
+        self.decided(caller, operation, resource, said).await
+    }
+
     /// Tells how [`authorize`](Self::authorize) would decide, and by what.
     ///
     /// # Errors

@@ -127,7 +127,8 @@ impl Pipeline {
         let archive = ops::archive_of(operation, &target.id, json.as_ref().ok());
         let resource =
             Resource { account: &account, vault: vault.as_ref(), archive: archive.as_ref() };
-        let access = self.engine.authorize(&caller, operation, resource).await?;
+        let said = ops::said(operation, json.as_ref().ok());
+        let access = self.engine.authorize_saying(&caller, operation, resource, &said).await?;
         if needs_vault(operation) {
             self.engine.check_vault(&access).await?;
         }

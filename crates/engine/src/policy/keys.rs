@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use icefield_protocol::{TagKey, Tags};
+
 use super::principal::PrincipalRef;
 
 /// The names of condition keys that requests here can carry.
@@ -82,6 +84,20 @@ impl ContextKeys {
                 .with(key::PRINCIPAL_TYPE, "Account")
                 .with(key::USERID, principal.account.as_str()),
         }
+    }
+
+    /// The keys of a request that adds these tags.
+    #[must_use]
+    pub fn of_tags(tags: &Tags) -> Self {
+        tags.iter().fold(Self::of_tag_keys(tags.keys()), |keys, (name, value)| {
+            keys.with(&format!("{}{name}", key::REQUEST_TAG), value.as_str())
+        })
+    }
+
+    /// The keys of a request that removes the tags of these keys.
+    #[must_use]
+    pub fn of_tag_keys<'a>(names: impl IntoIterator<Item = &'a TagKey>) -> Self {
+        Self::new().with_many(key::TAG_KEYS, names.into_iter().map(TagKey::as_str))
     }
 
     /// Adds a value. Values under names that differ only in case add up: two such tags are one key with two values.

@@ -5,12 +5,7 @@ use icefield_protocol::{
     limits::{TAGS_PER_REQUEST, TAGS_PER_VAULT},
 };
 
-use crate::{
-    access::Access,
-    engine::Engine,
-    error::EngineError,
-    policy::{ContextKeys, key},
-};
+use crate::{access::Access, engine::Engine, error::EngineError, policy::ContextKeys};
 
 impl Engine {
     /// Adds tags, and gives new values to those that the vault has; all or none.
@@ -20,10 +15,7 @@ impl Engine {
     /// `AccessDenied`; `VaultNotFound`; `InvalidTagCount` of none or more than 10; `TagLimit` when the vault would have more
     /// than 50.
     pub async fn add_tags(&self, access: &Access, tags: Tags) -> Result<(), EngineError> {
-        let mut said = ContextKeys::new().with_many(key::TAG_KEYS, tags.keys().map(TagKey::as_str));
-        for (name, value) in &tags {
-            said = said.with(&format!("{}{name}", key::REQUEST_TAG), value.as_str());
-        }
+        let said = ContextKeys::of_tags(&tags);
         self.change_vault(access, Operation::AddTagsToVault, said, move |settings| {
             check_count(tags.len())?;
             settings.tags.extend(tags.clone());
@@ -41,7 +33,7 @@ impl Engine {
     ///
     /// `AccessDenied`; `VaultNotFound`; `InvalidTagCount` of none or more than 10.
     pub async fn remove_tags(&self, access: &Access, keys: &[TagKey]) -> Result<(), EngineError> {
-        let said = ContextKeys::new().with_many(key::TAG_KEYS, keys.iter().map(TagKey::as_str));
+        let said = ContextKeys::of_tag_keys(keys);
         let keys = keys.to_vec();
         self.change_vault(access, Operation::RemoveTagsFromVault, said, move |settings| {
             check_count(keys.len())?;

@@ -21,7 +21,8 @@ pub(super) async fn add_tags_to_vault(
     Ok(Reply::no_content())
 }
 
-fn tags(body: &Object) -> Result<Tags, ApiError> {
+/// Reads the tags of a request.
+pub(super) fn tags(body: &Object) -> Result<Tags, ApiError> {
     let tags = body.object("Tags")?.ok_or_else(|| ApiError::missing("Tags"))?;
     tags.members().map(|(key, value)| Ok((tag_key(key)?, tag_value(value)?))).collect()
 }

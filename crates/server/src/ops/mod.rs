@@ -37,7 +37,7 @@ mod set_vault_notifications;
 mod upload_archive;
 mod upload_multipart_part;
 
-use icefield_engine::Access;
+use icefield_engine::{Access, policy::ContextKeys};
 use icefield_protocol::{ArchiveId, ErrorCode, LinearHash, Operation};
 
 use crate::{error::ApiError, json::Object, request::Call, response::Reply};
@@ -128,6 +128,22 @@ pub(crate) fn archive_of(
         Operation::InitiateJob => body.and_then(initiate_job::archive_of),
         _ => None,
     }
+}
+
+/// Returns what the body says that policies may ask about: the tags that it adds or removes.
+///
+/// A body that cannot be read says nothing; the operation will refuse it.
+pub(crate) fn said(operation: Operation, body: Option<&Object>) -> ContextKeys {
+    let said = body.and_then(|body| match operation {
+        Operation::AddTagsToVault => {
+            add_tags_to_vault::tags(body).ok().map(|tags| ContextKeys::of_tags(&tags))
+        }
+        Operation::RemoveTagsFromVault => {
+            remove_tags_from_vault::keys(body).ok().map(|keys| ContextKeys::of_tag_keys(&keys))
+        }
+        _ => None,
+    });
+    said.unwrap_or_default()
 }
 
 /// A text that cannot be an ID was never one.

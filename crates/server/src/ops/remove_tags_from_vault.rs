@@ -22,7 +22,8 @@ pub(super) async fn remove_tags_from_vault(
     Ok(Reply::no_content())
 }
 
-fn keys(body: &Object) -> Result<Vec<TagKey>, ApiError> {
+/// Reads the keys of a request.
+pub(super) fn keys(body: &Object) -> Result<Vec<TagKey>, ApiError> {
     let value = body.required("TagKeys")?;
     let keys = value.as_array().ok_or_else(|| invalid("TagKeys", value))?;
     let key = |key: &Value| tag_key(key.as_str().ok_or_else(|| invalid("tag key", key))?);

@@ -212,3 +212,31 @@ async fn what_the_request_says_about_itself_can_be_a_condition() {
         assert_eq!(answer.status == 200, allowed, "{condition}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn the_tags_of_a_request_can_be_a_condition() {
+    let world = World::new().await;
+    world.create_vault("photos").await;
+    let ann = UserName::parse("ann").unwrap();
+    world.engine.create_user(&world.account, &ann).await.unwrap();
+    let key = world.engine.create_key(&world.account, Some(&ann), None).await.unwrap();
+    let signer = Identity { access_key: key.access_key, secret: key.secret, ..world.root.clone() };
+    let policy = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Action":"glacier:AddTagsToVault","Resource":"*",
+         "Condition":{"StringEquals":{"aws:RequestTag/colour":"blue"}}},
+        {"Effect":"Allow","Action":"glacier:RemoveTagsFromVault","Resource":"*",
+         "Condition":{"ForAnyValue:StringEquals":{"aws:TagKeys":"colour"}}}]}"#;
+    world.engine.set_user_policy(&world.account, &ann, "tags", policy).await.unwrap();
+    for (operation, body, status) in [
+        ("add", r#"{"Tags":{"colour":"blue"}}"#, 204),
+        ("add", r#"{"Tags":{"colour":"red"}}"#, 403),
+        ("add", r#"{"Tags":{}}"#, 403),
+        ("add", "{", 403),
+        ("remove", r#"{"TagKeys":["shape"]}"#, 403),
+        ("remove", r#"{"TagKeys":["colour"]}"#, 204),
+    ] {
+        let ask = world.ask("POST", &format!("/-/vaults/photos/tags?operation={operation}"));
+        let answer = ask.body(body).signed_by(signer.clone()).send().await;
+        assert_eq!(answer.status, status, "{operation} {body}: {answer:?}");
+    }
+}
