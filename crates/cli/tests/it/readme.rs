@@ -1,10 +1,16 @@
 //! The README's commands work as they stand, one after another, in an empty folder with an empty home.
 
-use std::os::unix::fs::symlink;
+use std::{
+    fs::Permissions,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+};
+
+use rustix::process::Signal;
 
 use crate::{
     process::Watched,
-    sandbox::{Sandbox, binary},
+    sandbox::{Sandbox, binary, skip},
 };
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
@@ -26,7 +32,31 @@ fn every_command_of_the_readme_works() {
     let commands = commands(&std::fs::read_to_string(README).unwrap());
     assert!(commands.len() > 30, "only {} commands were found", commands.len());
     let mut failed = Vec::new();
+    let has_aws = link_aws(&programs);
+    let mut server: Option<(Watched, String)> = None;
     for line in commands {
+        if line.starts_with("aws ") && !has_aws {
+            skip(&format!("no AWS CLI (cargo xtask tools): {line}"));
+            continue;
+        }
+        if line.starts_with("icefield serve") {
+            if let Some((before, _)) = server.take() {
+                ended(before);
+            }
+            server = Some(serve(&sandbox, &line));
+            continue;
+        }
+        // The server has been given a free port instead of the usual one.
+        let line = match &server {
+            Some((_, address)) => line.replace("127.0.0.1:9440", address),
+            None => line,
+        };
+        // What follows uses the store itself.
+        if line.starts_with("icefield store rebuild")
+            && let Some((before, _)) = server.take()
+        {
+            ended(before);
+        }
         let mut shell = sandbox.prepare("sh");
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
         shell.args(["-c", &line]).env("PATH", path);
@@ -37,6 +67,38 @@ fn every_command_of_the_readme_works() {
             failed.push(run.to_string());
         }
     }
+    assert!(server.is_none(), "the last server was not ended");
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(sandbox.root().join("home/.local/share/icefield/catalog.db").exists());
+}
+
+/// Puts the AWS CLI of the test tools beside the program under test, where there is one.
+#[expect(clippy::disallowed_methods, reason = "where the tools are reaches the tests from outside")]
+fn link_aws(programs: &Path) -> bool {
+    let Ok(python) = std::env::var("ICEFIELD_PYTHON") else { return false };
+    let aws = programs.join("aws");
+    std::fs::write(&aws, format!("#!/bin/sh\nexec {python} -m awscli \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&aws, Permissions::from_mode(0o755)).unwrap();
+    true
+}
+
+/// Starts a server as the line says, but on a free port, and returns its address, too.
+fn serve(sandbox: &Sandbox, line: &str) -> (Watched, String) {
+    let words = line.split_whitespace().skip(1);
+    let free = ["--listen", "127.0.0.1:0", "--metrics-listen", "none"];
+    let mut command = sandbox.command(words.chain(free));
+    command.env_remove("ICEFIELD_STORE").env_remove("ICEFIELD_CATALOG");
+    let mut server = Watched::start(command);
+    if !server.has_written("region: ") {
+        panic!("{}", server.finish());
+    }
+    let written = server.written();
+    let endpoint = written.lines().find_map(|line| line.strip_prefix("endpoint: http://"));
+    let address = endpoint.expect("an endpoint").to_owned();
+    (server, address)
+}
+
+fn ended(server: Watched) {
+    server.signal(Signal::TERM);
+    server.finish().ended(0);
 }
