@@ -8,5 +8,6 @@
 #![expect(clippy::print_stderr, reason = "a test tells what it left out")]
 
 mod foreign;
+mod notify;
 mod process;
 mod suite;

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A running `icefield serve --dev`. Dropping it ends the process.
+/// A running `icefield serve --dev`. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Serve {
     child: Child,
@@ -33,9 +33,13 @@ impl Serve {
         Self::start_with(settings, &[])
     }
 
-    /// The same with a store in the folder `data`.
+    /// The same with a store in the folder `data`, and the key to its secrets beside it: another
+    /// server can be started on it once this one has ended.
     pub(crate) fn start_on(data: &Path, settings: &[(&str, &str)]) -> Self {
-        Self::start_with(settings, &[OsStr::new("--data"), data.as_os_str()])
+        let master_key = data.with_extension("key");
+        let mut settings = settings.to_vec();
+        settings.push(("ICEFIELD_MASTER_KEY_FILE", master_key.to_str().unwrap()));
+        Self::start_with(&settings, &[OsStr::new("--data"), data.as_os_str()])
     }
 
     fn start_with(settings: &[(&str, &str)], arguments: &[&OsStr]) -> Self {

@@ -17,6 +17,8 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -26,6 +28,9 @@ use super::{
 
 /// Where credentials are looked for when nothing says which region they are of; each request names its own.
 const REGION: &str = "us-east-1";
+
+/// Longest answer that is read.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Configuration of the SDK, read when it is first needed.
 #[derive(Debug)]
@@ -109,14 +114,24 @@ impl HttpClient for Guarded<SharedHttpClient> {
 impl HttpConnector for Guarded<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         match self.guard.url(request.uri()) {
-            Ok(_) => self.inner.call(request),
+            Ok(_) => {
+                let answer = self.inner.call(request);
+                HttpConnectorFuture::new(async move { Ok(answer.await?.map(bounded)) })
+            }
             Err(barred) => HttpConnectorFuture::ready(Err(ConnectorError::user(barred.into()))),
         }
     }
 }
 
+/// The body of an answer, which is an error beyond its limit.
+fn bounded(body: SdkBody) -> SdkBody {
+    body.map_preserve_contents(|body| SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER_BYTES)))
+}
+
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
 
     /// Fails with a text of its own.
@@ -150,5 +165,13 @@ mod tests {
             resolver.resolve_dns("127.0.0.1").await.unwrap(),
             ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_read_to_it() {
+        let long = bounded(SdkBody::from(vec![0; MAX_ANSWER_BYTES + 1]));
+        assert!(long.collect().await.is_err());
+        let fits = bounded(SdkBody::from(vec![0; MAX_ANSWER_BYTES]));
+        assert_eq!(fits.collect().await.unwrap().to_bytes().len(), MAX_ANSWER_BYTES);
     }
 }

@@ -5,7 +5,9 @@
 //! script, in `crates/conformance/foreign`: it prints a line for each check and ends with a failure
 //! at the first that does not hold.
 
+mod restart;
 mod rust_sdk;
+mod tls;
 
 use std::{
     env,
@@ -72,13 +74,18 @@ fn boto_2_49_0_works_unmodified() {
 }
 
 fn boto2(release: &str) {
-    let (Some(python), Some(releases)) = (tool("ICEFIELD_PYTHON27"), tool("ICEFIELD_BOTO2")) else {
-        return;
-    };
-    run(Command::new(python)
-        .arg(script("boto2/walk.py"))
-        .env("PYTHONPATH", Path::new(&releases).join(release))
-        .env("BOTO_RELEASE", release));
+    if let Some(mut walk) = boto2_script("walk.py", release) {
+        run(&mut walk);
+    }
+}
+
+/// Returns the command for a script of boto 2's, or says that the test is left out.
+fn boto2_script(name: &str, release: &str) -> Option<Command> {
+    let (python, releases) = (tool("ICEFIELD_PYTHON27")?, tool("ICEFIELD_BOTO2")?);
+    let mut command = Command::new(python);
+    command.arg(script("boto2").join(name));
+    command.env("PYTHONPATH", Path::new(&releases).join(release)).env("BOTO_RELEASE", release);
+    Some(command)
 }
 
 /// Returns where a client is, or says that the test is left out.

@@ -135,6 +135,7 @@ async fn only_who_has_the_token_agrees_and_only_by_get() {
     }
     let topics = world.engine.topics(&world.account).await.unwrap();
     assert_eq!(topics[0].destinations, [added], "nothing has changed");
+    assert!(hook.came().is_none(), "it was asked once");
     assert_eq!(open(&world, "GET", &good).await.0, 200);
     assert_eq!(open(&world, "GET", &good).await.0, 404, "the token is used up");
 }
