@@ -7,81 +7,17 @@ from __future__ import print_function
 
 import hashlib
 import os
-import random
 import socket
-import sys
-import tempfile
-import time
-import urlparse
 from datetime import datetime, timedelta
 
 import boto
-import boto.glacier
 from boto.glacier.concurrent import ConcurrentDownloader, ConcurrentUploader
-from boto.glacier.exceptions import UnexpectedHTTPResponseError
-from boto.glacier.layer1 import Layer1
 from boto.glacier.layer2 import Layer2
-from boto.glacier.utils import chunk_hashes, tree_hash
-from boto.regioninfo import RegionInfo
 
-MIB = 1024 * 1024
-ENDPOINT = urlparse.urlparse(os.environ["ICEFIELD_ENDPOINT"])
-ACCOUNT = os.environ["ICEFIELD_ACCOUNT"]
-REGION = os.environ["AWS_DEFAULT_REGION"]
+from here import (ACCOUNT, ENDPOINT, FOLDER, MIB, REGION, check, connection, equal, file_of, finished,
+                  refused, tree)
+
 REAL_NAME = "glacier.%s.amazonaws.com" % REGION
-FOLDER = tempfile.mkdtemp()
-
-
-def check(what, holds, detail=""):
-    if not holds:
-        print("FAILED %s: %s" % (what, detail))
-        sys.exit(1)
-    print("ok %s" % what)
-    sys.stdout.flush()
-
-
-def equal(what, found, expected):
-    check(what, found == expected, "%r instead of %r" % (found, expected))
-
-
-def connection(host):
-    """A layer 1 that believes the service is at `host`."""
-    return Layer1(region=RegionInfo(None, "here", host), port=ENDPOINT.port, is_secure=False)
-
-
-def file_of(size, seed, text=False):
-    """Writes a file of bytes that do not repeat, or of ASCII text, and returns its path and content."""
-    source = random.Random(seed)
-    data = "".join(chr(source.randrange(32, 127) if text else source.getrandbits(8)) for _ in range(64 * 1024))
-    data = "".join("%07d" % at + data for at in range(size // len(data) + 1))[:size]
-    path = os.path.join(FOLDER, str(seed))
-    with open(path, "wb") as out:
-        out.write(data)
-    return path, data
-
-
-def finished(vault, job_id):
-    """Waits until a job is completed, and returns it."""
-    for _ in range(600):
-        job = vault.get_job(job_id)
-        if job.completed:
-            return job
-        time.sleep(0.1)
-    check("a job is ready", False, "not within a minute")
-
-
-def tree(data):
-    return "".join("%02x" % ord(byte) for byte in tree_hash(chunk_hashes(data)))
-
-
-def refused(what, status, code, call, *arguments):
-    """Checks that the service refuses, and that boto finds the code in what it says."""
-    try:
-        call(*arguments)
-    except UnexpectedHTTPResponseError as error:
-        equal(what, (error.status, error.code), (status, code))
-        return
-    check(what, False, "it was not refused")
 
 
 def vaults(layer1, layer2):
@@ -238,15 +174,20 @@ def inventory(vault, archives):
 
 
 def by_its_real_name(archives):
-    """The endpoint's own host name, as /etc/hosts would redirect it: boto takes the scope from it."""
-    ask = socket.getaddrinfo
-    socket.getaddrinfo = lambda host, *rest: ask(ENDPOINT.hostname if host == REAL_NAME else host, *rest)
+    """The service's own host name, redirected as /etc/hosts would: boto takes the scope from it."""
+    ask, connect = socket.getaddrinfo, socket.socket.connect
+
+    def here(host):
+        return ENDPOINT.hostname if host == REAL_NAME else host
+
+    socket.getaddrinfo = lambda host, *rest: ask(here(host), *rest)
+    socket.socket.connect = lambda self, address: connect(self, (here(address[0]),) + address[1:])
     vault = Layer2(layer1=connection(REAL_NAME)).get_vault("vault")
     equal("under the name " + REAL_NAME, vault.number_of_archives, len(archives))
-    path, data = file_of(1000, "real")
+    path, _ = file_of(1000, "real")
     vault.delete_archive(vault.upload_archive(path))
     check("an upload under it", True)
-    socket.getaddrinfo = ask
+    socket.getaddrinfo, socket.socket.connect = ask, connect
 
 
 def main():
