@@ -2,7 +2,13 @@
 //!
 //! Waiting is for real time, deciding by the injected clock: a clock that jumps is noticed within [`POLL`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use icefield_engine::{Engine, EngineError};
 use icefield_store::StoreError;
@@ -37,6 +43,8 @@ pub(crate) struct Background {
     pub(crate) stop: CancellationToken,
     /// Cancelled when nothing can be stored any more.
     pub(crate) broken: CancellationToken,
+    /// Counts what went wrong.
+    pub(crate) failures: Arc<AtomicU64>,
 }
 
 impl Background {
@@ -77,11 +85,16 @@ impl Background {
     }
 
     /// Returns what there is, or says that it failed.
-    pub(crate) fn noted<T>(&self, doing: &'static str, result: Result<T, EngineError>) -> Option<T> {
+    pub(crate) fn noted<T>(
+        &self,
+        doing: &'static str,
+        result: Result<T, EngineError>,
+    ) -> Option<T> {
         let error = match result {
             Ok(value) => return Some(value),
             Err(error) => error,
         };
+        self.failures.fetch_add(1, Ordering::Relaxed);
         if matches!(error, EngineError::Store(StoreError::Fenced)) {
             self.broken.cancel();
         }

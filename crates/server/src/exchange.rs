@@ -25,6 +25,7 @@ use icefield_protocol::{AccountId, Clock, ErrorCode, Operation, sigv4::AccessKey
 
 use crate::{
     connection::{BodyError, Chunk, ResponseBody},
+    operate::{AuditError, AuditLog, Change, Outcome, Ticket},
     request_id::RequestId,
     route::Target,
 };
@@ -77,6 +78,8 @@ pub(crate) struct Exchange {
     clock: Arc<dyn Clock>,
     began: Duration,
     received: Arc<AtomicU64>,
+    /// The line of the audit log that has to be written, if a change was begun.
+    ticket: Option<Ticket>,
 }
 
 impl Exchange {
@@ -103,7 +106,7 @@ impl Exchange {
             mutation: false,
         };
         let began = clock.boot();
-        Self { facts, observers, clock, began, received: Arc::default() }
+        Self { facts, observers, clock, began, received: Arc::default(), ticket: None }
     }
 
     /// Notes what the request asks for.
@@ -121,14 +124,52 @@ impl Exchange {
         CountedBody { body, received: Arc::clone(&self.received) }
     }
 
+    /// Sees to it that a change is told of in the audit log, however it ends.
+    pub(crate) async fn begin_change(&mut self, audit: &AuditLog) -> Result<(), AuditError> {
+        let facts = &self.facts;
+        let text = |text: &dyn ToString| text.to_string();
+        let change = Change {
+            request_id: facts.request_id.to_string(),
+            principal: facts.caller.as_ref().map(Caller::arn).unwrap_or_default(),
+            access_key: facts.access_key.as_ref().map(|key| text(key)),
+            source: facts.peer.to_string(),
+            operation: facts.operation.map(|operation| text(&operation)).unwrap_or_default(),
+            account: facts.account.as_ref().map(|account| text(account)),
+            vault: facts.vault.clone(),
+            resource: facts.resource_id.clone(),
+        };
+        self.ticket = Some(audit.begin(change).await?);
+        Ok(())
+    }
+
+    /// Waits until the audit log holds how a change ended, if there was one.
+    pub(crate) fn end_change(
+        &mut self,
+        response: &Response<ResponseBody>,
+    ) -> impl Future<Output = Result<(), AuditError>> + use<> {
+        let code = self.facts.code.map_or("OK", ErrorCode::as_str).to_owned();
+        let status = Some(response.status().as_u16());
+        let outcome = Outcome { created: location(response), status, code };
+        let ticket = self.ticket.take();
+        async move {
+            match ticket {
+                Some(ticket) => ticket.record(outcome).await,
+                None => Ok(()),
+            }
+        }
+    }
+
     /// Lets the exchange end with the body of its answer.
     pub(crate) fn answered(mut self, response: Response<ResponseBody>) -> Response<ResponseBody> {
         self.facts.status = Some(response.status().as_u16());
-        let location = response.headers().get(http::header::LOCATION);
-        self.facts.location =
-            location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        self.facts.location = location(&response);
         response.map(|body| ToldBody { body, exchange: self }.boxed_unsync())
     }
+}
+
+fn location(response: &Response<ResponseBody>) -> Option<String> {
+    let location = response.headers().get(http::header::LOCATION)?;
+    Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
 /// Whether the operation changes anything when it succeeds; by their names, what gets, lists and describes does not.

@@ -12,6 +12,7 @@ mod exchange;
 mod header;
 mod json;
 pub mod notify;
+pub mod operate;
 mod ops;
 mod pipeline;
 mod request;
@@ -24,5 +25,5 @@ mod throttle;
 
 pub use exchange::{Observer, RequestFacts};
 pub use request_id::RequestId;
-pub use server::{Running, Server, ServerError};
+pub use server::{Running, Server, ServerError, Watch};
 pub use settings::ServerSettings;

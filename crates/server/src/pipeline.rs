@@ -26,6 +26,7 @@ use crate::{
     header,
     json::Object,
     notify::Notifier,
+    operate::AuditLog,
     ops,
     request::{Call, Payload},
     request_id::RequestId,
@@ -46,6 +47,7 @@ pub(crate) struct Pipeline {
     pub(crate) bell: JobBell,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) observers: Arc<[Arc<dyn Observer>]>,
+    pub(crate) audit: Option<AuditLog>,
     /// Cancelled when nothing can be stored any more.
     pub(crate) broken: CancellationToken,
 }
@@ -63,18 +65,27 @@ impl Service for Pipeline {
             vault = Empty,
         );
         let answered = self.answer(peer, request, &mut exchange).instrument(span.clone()).await;
-        let reply = answered.unwrap_or_else(|error| {
+        let failed = |exchange: &mut Exchange, error: ApiError| {
             span.in_scope(|| error.log());
             exchange.facts.code = Some(error.code);
             if error.then == Then::StopServer {
                 self.broken.cancel();
             }
             Reply::from(&error)
-        });
-        let reply = reply
-            .with(header::REQUEST_ID, name_of(&exchange.facts.request_id))
-            .with(DATE, date(clock.now()));
-        exchange.answered(reply.into_response())
+        };
+        let whole = |reply: Reply, exchange: &Exchange| {
+            let name = name_of(&exchange.facts.request_id);
+            reply.with(header::REQUEST_ID, name).with(DATE, date(clock.now())).into_response()
+        };
+        let reply = answered.unwrap_or_else(|error| failed(&mut exchange, error));
+        let mut response = whole(reply, &exchange);
+        let ended = exchange.end_change(&response);
+        if let Err(error) = ended.await {
+            // It may have been done, but nobody is told so without a trace of it.
+            let reply = failed(&mut exchange, ApiError::internal("writing the audit log", error));
+            response = whole(reply, &exchange);
+        }
+        exchange.answered(response)
     }
 
     fn refuse(&self, status: StatusCode) -> Response<Bytes> {
@@ -116,6 +127,10 @@ impl Pipeline {
         let account = account_of(&target, &caller)?;
         Span::current().record("account", account.as_str());
         exchange.facts.account = Some(account.clone());
+        if let Some(audit) = self.audit.as_ref().filter(|_| exchange.facts.mutation) {
+            let begun = exchange.begin_change(audit).await;
+            begun.map_err(|error| ApiError::internal("writing the audit log", error))?;
+        }
         let vault = vault_of(&target)?;
         if let Some(vault) = &vault {
             Span::current().record("vault", vault.as_str());

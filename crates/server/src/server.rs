@@ -4,10 +4,14 @@
 //! the errors of binding. Stopping lets requests in flight end, then the work in the background, in that order: a request
 //! may still ask for a job.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use icefield_engine::Engine;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Mutex, task::JoinHandle};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -20,6 +24,7 @@ use crate::{
     control::{self, Administrator},
     exchange::Observer,
     notify::{Notifier, NotifyCounters},
+    operate::{AccessLog, AuditLog, Monitor, RequestMetrics, ScrubCounters, scrub, tell},
     pipeline::Pipeline,
     settings::ServerSettings,
     throttle::Throttle,
@@ -31,10 +36,22 @@ pub struct Server {
     _private: (),
 }
 
+/// Who watches a server, beside its log.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Are told of every request.
+    pub observers: Vec<Arc<dyn Observer>>,
+    /// Where metrics and health are told.
+    pub metrics: Option<TcpListener>,
+    /// Gets a line for every change before it is answered.
+    pub audit: Option<AuditLog>,
+}
+
 /// A server that runs. Dropping it ends it without waiting.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     gauges: Gauges,
     counters: NotifyCounters,
     /// Asks connections for an end, also when this is dropped.
@@ -89,6 +106,26 @@ impl Server {
         listener: TcpListener,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Running, ServerError> {
+        Self::start_watched(engine, settings, listener, Watch { observers, ..Watch::default() })
+    }
+
+    /// Does what [`start`](Self::start) does, and lets itself be watched.
+    ///
+    /// # Errors
+    ///
+    /// As there, also for the listener of the metrics.
+    pub fn start_watched(
+        engine: Engine,
+        settings: ServerSettings,
+        listener: TcpListener,
+        watch: Watch,
+    ) -> Result<Running, ServerError> {
+        let Watch { mut observers, metrics, audit } = watch;
+        let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose();
+        let metrics_address = metrics_address.map_err(ServerError::Address)?;
+        let requests = Arc::new(RequestMetrics::default());
+        observers.push(Arc::<RequestMetrics>::clone(&requests));
+        observers.push(Arc::new(AccessLog));
         let address = listener.local_addr().map_err(ServerError::Address)?;
         if let Some(files) = &settings.tls {
             connection::check_tls(files, &settings.limits)?;
@@ -107,6 +144,7 @@ impl Server {
             bell: bell.clone(),
             notifier: Arc::clone(&notifier),
             observers: observers.into(),
+            audit: audit.clone(),
             broken: broken.clone(),
         };
         let served = connection::serve(
@@ -120,8 +158,28 @@ impl Server {
         let connections = tokio::spawn(served);
         let background = TaskTracker::new();
         let (engine_dir, administrator) =
-            (engine.store().dir(), Administrator::new(engine.clone()));
-        let work = Background { engine, stop: stop.clone(), broken: broken.clone() };
+            (engine.store().dir(), Administrator::new(engine.clone()).audited(audit.clone()));
+        let started = engine.store().clock().now();
+        let failures = Arc::<AtomicU64>::default();
+        let monitor = Monitor {
+            engine: engine.clone(),
+            requests,
+            gauges: gauges.clone(),
+            notifications: notifier.counters().clone(),
+            scrub: ScrubCounters::new(started),
+            audit,
+            failures: Arc::clone(&failures),
+            broken: broken.clone(),
+            started,
+            counted: Mutex::default(),
+        };
+        let work = Background { engine, stop: stop.clone(), broken: broken.clone(), failures };
+        if let Some(rate) = settings.scrub_bytes_per_second {
+            background.spawn(scrub(work.clone(), rate, monitor.scrub.clone()));
+        }
+        if let Some(metrics) = metrics {
+            background.spawn(tell(metrics, Arc::new(monitor), stop.clone()));
+        }
         if let Some(dir) = engine_dir {
             background.spawn(control::serve(dir, administrator, stop.clone()));
         }
@@ -132,7 +190,17 @@ impl Server {
         background.spawn(work.tick());
         background.close();
         let (shutdown, stop) = (shutdown.drop_guard(), stop.drop_guard());
-        Ok(Running { address, gauges, counters, shutdown, stop, broken, connections, background })
+        Ok(Running {
+            address,
+            metrics_address,
+            gauges,
+            counters,
+            shutdown,
+            stop,
+            broken,
+            connections,
+            background,
+        })
     }
 }
 
@@ -141,6 +209,12 @@ impl Running {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns where metrics and health are told.
+    #[must_use]
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Returns what the connections are doing.

@@ -1,6 +1,9 @@
 //! What an operator may tune about the service: plain data, read once.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
 use crate::{
     connection::{Limits, TlsFiles},
@@ -28,6 +31,8 @@ pub struct ServerSettings {
     pub requests_per_second: Option<NonZeroU32>,
     /// How often what has expired is removed. Default: 10 minutes.
     pub housekeeping_interval: Duration,
+    /// Bytes per second that the scrub in the background reads at most; `None` is no scrub. Default: 20 MiB.
+    pub scrub_bytes_per_second: Option<NonZeroU64>,
     /// How notifications are delivered.
     pub notify: NotifySettings,
 }
@@ -43,6 +48,7 @@ impl Default for ServerSettings {
             max_json_bytes: 1 << 20,
             requests_per_second: None,
             housekeeping_interval: Duration::from_mins(10),
+            scrub_bytes_per_second: NonZeroU64::new(20 << 20),
             notify: NotifySettings::default(),
         }
     }

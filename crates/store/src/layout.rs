@@ -12,5 +12,7 @@ pub(crate) const OLD_LEDGER_FILE: &str = "ledger.db.old";
 pub(crate) const NEW_LEDGER_FILE: &str = "ledger.db.new";
 /// Where a check applies the log once more.
 pub(crate) const SCRATCH_FILE: &str = "ledger.db.check";
+/// Who has changed what, written by the service. Beside it may stand older ones, with a dot and more behind the name.
+pub const AUDIT_FILE: &str = "audit.log";
 /// Where a rebuild puts payload files that no record names.
 pub const UNNAMED_FOLDER: &str = "unnamed";

@@ -39,7 +39,7 @@ pub use document::{DocumentEntry, DocumentName, DocumentRow};
 pub use entry::{ArchiveEntry, Content, Entry, Extent, IdSeal, Outcome};
 pub use error::{Damage, StoreError};
 pub use identity::{IdKeys, Identity};
-pub use layout::UNNAMED_FOLDER;
+pub use layout::{AUDIT_FILE, UNNAMED_FOLDER};
 pub use ledger::Ledger;
 pub use open::OpenOptions;
 pub use payload::Payload;

@@ -233,6 +233,11 @@ impl Store {
         self.disk().map(|disk| disk.volume().root().to_owned())
     }
 
+    /// Whether a sync has failed: then nothing more is stored by this process.
+    pub fn is_fenced(&self) -> bool {
+        self.disk().is_some_and(|disk| disk.writable().is_err())
+    }
+
     pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
         self.inner.parts.home.as_ref().map(|home| &home.disk)
     }

@@ -6,16 +6,24 @@ use icefield_engine::{
     Caller, Endpoint, Engine, EngineError, Resource, Topic, policy::ContextKeys,
 };
 use icefield_protocol::{AccountId, ErrorCode};
-use icefield_store::scrub::Scrub;
+use icefield_store::{entry::DeliveryNumber, scrub::Scrub};
 use tokio::sync::Mutex;
 
+use crate::{
+    notify,
+    operate::{AuditError, AuditLog, Change, Outcome},
+    request_id::RequestId,
+};
+
 use super::request::{
-    AccountRecord, Answer, DecisionRecord, KeyRecord, Refusal, Request, ScrubRecord, TopicRecord,
-    UserRecord, WhatIf,
+    AccountRecord, Answer, DeadRecord, DecisionRecord, KeyRecord, Refusal, Request, ScrubRecord,
+    TopicRecord, UserRecord, WhatIf,
 };
 
 /// Bytes that a scrub reads before it lets others have the disk.
 const SCRUB_STEP_BYTES: u64 = 64 << 20;
+/// Undelivered messages that an answer names, or that are tried again at once.
+const MAX_DEAD: usize = 1000;
 /// Problems that an answer names.
 const MAX_PROBLEMS: usize = 1000;
 
@@ -25,17 +33,40 @@ pub struct Administrator {
     engine: Engine,
     /// One scrub at a time: two would only be in each other's way.
     scrubbing: Arc<Mutex<()>>,
+    audit: Option<AuditLog>,
 }
 
 impl Administrator {
     /// Acts on this engine.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self { engine, scrubbing: Arc::default() }
+        Self { engine, scrubbing: Arc::default(), audit: None }
+    }
+
+    /// Tells the audit log of every change.
+    #[must_use]
+    pub fn audited(self, audit: Option<AuditLog>) -> Self {
+        Self { audit, ..self }
     }
 
     /// Does what is asked; what cannot be done is an answer, too.
     pub async fn execute(&self, request: Request) -> Answer {
+        let audit = self.audit.as_ref().filter(|_| !request.only_tells());
+        let Some(audit) = audit else { return self.answer(request).await };
+        let refused =
+            |error: AuditError| Answer::Refused(Refusal::new(ErrorCode::ServiceUnavailable, error));
+        let ticket = match audit.begin(change(&request, self.engine.account())).await {
+            Ok(ticket) => ticket,
+            Err(error) => return refused(error),
+        };
+        let answer = self.answer(request).await;
+        match ticket.record(outcome(&answer)).await {
+            Ok(()) => answer,
+            Err(error) => refused(error),
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
         match self.try_execute(request).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -134,10 +165,49 @@ impl Administrator {
                 engine.remove_topic(&or_first(account), &topic, destination.as_deref()).await?;
                 Ok(Answer::Done)
             }
+            Request::TestTopic { account, topic } => {
+                let sent = notify::test_message(engine, &or_first(account), &topic).await?;
+                Ok(Answer::Count(sent as u64))
+            }
+            Request::ListDead => self.dead().await,
+            Request::RetryDead { number } => self.retry(number).await,
+            Request::ForgetDead { number } => {
+                let found = notify::forget(engine, DeliveryNumber(number)).await?;
+                Ok(Answer::Count(found.into()))
+            }
             Request::Simulate(what_if) => self.simulate(*what_if).await,
             Request::Stat => self.stat().await,
             Request::Scrub => self.scrub().await,
         }
+    }
+
+    async fn dead(&self) -> Result<Answer, EngineError> {
+        let rows = notify::dead_letters(&self.engine, None, MAX_DEAD).await?;
+        let records = rows.into_iter().map(|row| DeadRecord {
+            number: row.number.0,
+            topic: row.topic,
+            destination: row.destination,
+            created: row.created,
+            attempts: row.attempts,
+            error: row.error,
+            message: row.message,
+        });
+        Ok(Answer::Dead(records.collect()))
+    }
+
+    async fn retry(&self, number: Option<u64>) -> Result<Answer, EngineError> {
+        let numbers = match number {
+            Some(number) => vec![DeliveryNumber(number)],
+            None => {
+                let rows = notify::dead_letters(&self.engine, None, MAX_DEAD).await?;
+                rows.into_iter().map(|row| row.number).collect()
+            }
+        };
+        let mut revived = 0;
+        for number in numbers {
+            revived += u64::from(notify::revive(&self.engine, number).await?);
+        }
+        Ok(Answer::Count(revived))
     }
 
     async fn simulate(&self, what_if: WhatIf) -> Result<Answer, EngineError> {
@@ -187,6 +257,38 @@ impl Administrator {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// What the audit log is told of a command: names, no texts and no addresses, which may hold secrets.
+fn change(request: &Request, first: &AccountId) -> Change {
+    let told = serde_json::to_value(request).unwrap_or_default();
+    let text = |name: &str| told.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let names = ["topic", "destination", "user", "name", "access_key"].map(text);
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    Change {
+        request_id: RequestId::random().to_string(),
+        principal: "owner".to_owned(),
+        access_key: None,
+        source: "local".to_owned(),
+        operation: text("command").unwrap_or_default(),
+        account: text("account").or_else(|| Some(first.to_string())),
+        vault: None,
+        resource: (!names.is_empty()).then(|| names.join("/")),
+    }
+}
+
+fn outcome(answer: &Answer) -> Outcome {
+    let created = match answer {
+        Answer::Accounts(accounts) => accounts.first().map(|made| made.account.to_string()),
+        Answer::Keys(keys) => keys.first().map(|made| made.access_key.to_string()),
+        Answer::Topics(topics) => topics.first().map(|made| made.destination.clone()),
+        _ => None,
+    };
+    let code = match answer {
+        Answer::Refused(refusal) => refusal.code.clone(),
+        _ => "OK".to_owned(),
+    };
+    Outcome { created, status: None, code }
 }
 
 /// The whole chain: the owner of the store may know what a client may not.

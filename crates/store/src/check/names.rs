@@ -5,7 +5,8 @@ use crate::{
     error::StoreError,
     identity::{IdKeys, Identity},
     layout::{
-        IDENTITY_FILE, KEYS_FILE, LEDGER_FILE, OLD_LEDGER_FILE, SCRATCH_FILE, UNNAMED_FOLDER,
+        AUDIT_FILE, IDENTITY_FILE, KEYS_FILE, LEDGER_FILE, OLD_LEDGER_FILE, SCRATCH_FILE,
+        UNNAMED_FOLDER,
     },
     ledger::COMPANIONS,
     payload::disk::{fenced::Disk, is_pack_name, is_torn_name},
@@ -48,7 +49,10 @@ fn is_top_name(name: &str, is_dir: bool) -> bool {
         return matches!(name, "packs" | "payload" | UNNAMED_FOLDER);
     }
     let databases = [LEDGER_FILE, OLD_LEDGER_FILE, SCRATCH_FILE];
-    matches!(name, IDENTITY_FILE | KEYS_FILE | "lock" | "control.sock")
+    let is_audit_log =
+        name.strip_prefix(AUDIT_FILE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    is_audit_log
+        || matches!(name, IDENTITY_FILE | KEYS_FILE | "lock" | "control.sock")
         || databases.iter().any(|database| {
             let suffix = name.strip_prefix(database);
             suffix.is_some_and(|suffix| suffix.is_empty() || COMPANIONS.contains(&suffix))

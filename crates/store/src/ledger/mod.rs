@@ -268,6 +268,8 @@ pub struct LedgerStat {
     pub uploads: u64,
     /// Jobs remembered.
     pub jobs: u64,
+    /// Those of them that have not ended.
+    pub jobs_in_progress: u64,
     /// Payload files waiting for a sweep, or reserved.
     pub staged: u64,
     /// Bytes of records in packs that nothing needs any more (purged or refused archives).

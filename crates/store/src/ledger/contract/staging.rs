@@ -75,6 +75,7 @@ pub(super) async fn counts_tell_what_there_is(ledger: &dyn Ledger) {
         bytes: MIB + 7,
         uploads: 1,
         jobs: 1,
+        jobs_in_progress: 0,
         staged: 1,
         dead_bytes: RECORD_BYTES,
         documents: 2,

@@ -512,12 +512,15 @@ impl Ledger for MemoryLedger {
         let tables = self.tables();
         let running =
             tables.uploads.values().filter(|row| row.state == UploadState::InProgress).count();
+        let running_jobs =
+            tables.jobs.values().filter(|job| job.status == JobStatus::InProgress).count();
         Ok(LedgerStat {
             vaults: tables.vaults.len() as u64,
             archives: tables.vaults.values().map(|row| row.archives).sum(),
             bytes: tables.vaults.values().map(|row| row.bytes).sum(),
             uploads: running as u64,
             jobs: tables.jobs.len() as u64,
+            jobs_in_progress: running_jobs as u64,
             staged: tables.staged.len() as u64,
             dead_bytes: tables.dead_bytes.values().sum(),
             documents: tables.documents.len() as u64,

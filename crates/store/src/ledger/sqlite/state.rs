@@ -33,6 +33,7 @@ pub(super) fn stat(db: &Connection) -> rusqlite::Result<LedgerStat> {
     let sql = "SELECT (SELECT count(*) FROM vaults), (SELECT coalesce(sum(archives), 0) FROM vaults), \
                (SELECT coalesce(sum(bytes), 0) FROM vaults), \
                (SELECT count(*) FROM uploads WHERE state = 'in progress'), (SELECT count(*) FROM jobs), \
+               (SELECT count(*) FROM jobs WHERE status = 'InProgress'), \
                (SELECT count(*) FROM staged), (SELECT coalesce(sum(bytes), 0) FROM dead_bytes), \
                (SELECT count(*) FROM documents WHERE value IS NOT NULL), (SELECT count(*) FROM deliveries WHERE dead = 0), \
                (SELECT count(*) FROM deliveries WHERE dead = 1)";
@@ -43,6 +44,7 @@ pub(super) fn stat(db: &Connection) -> rusqlite::Result<LedgerStat> {
             bytes: columns.get()?,
             uploads: columns.get()?,
             jobs: columns.get()?,
+            jobs_in_progress: columns.get()?,
             staged: columns.get()?,
             dead_bytes: columns.get()?,
             documents: columns.get()?,
