@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use icefield_engine::{Engine, Settings};
+use icefield_protocol::AccountId;
 use icefield_server::control::{Administrator, Answer, Request, ask, is_served};
 use icefield_store::{OpenOptions, Store, StoreError};
 
@@ -19,6 +20,16 @@ pub(crate) struct Data {
     /// The store's folder (default: the embedded store)
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// Which account of which store.
+#[derive(Debug, Args)]
+pub(crate) struct OfAccount {
+    /// The account (default: the store's first)
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) account: Option<AccountId>,
+    #[command(flatten)]
+    pub(crate) data: Data,
 }
 
 /// Does what is asked; a refusal is an error.

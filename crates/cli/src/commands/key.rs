@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use icefield_protocol::{AccountId, UserName, sigv4::AccessKeyId};
+use icefield_protocol::{UserName, sigv4::AccessKeyId};
 use icefield_server::control::{Answer, KeyRecord, Request};
 
 use crate::{
-    admin::{Data, administer},
+    admin::{Data, OfAccount, administer},
     failure::Exit,
     output::{Record, one, stdout_rows},
     prompt::confirm,
@@ -35,17 +35,14 @@ pub(crate) enum Key {
 /// Whose key.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The account (default: the store's first)
-    #[arg(long, value_name = "NUMBER")]
-    account: Option<AccountId>,
+    #[command(flatten)]
+    of: OfAccount,
     /// A user of the account (default: its root, which may do everything that no vault denies)
     #[arg(long, value_name = "NAME")]
     user: Option<UserName>,
     /// Temporary: the key ends after this time, at most 36h, and needs a session token
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     session: Option<Duration>,
-    #[command(flatten)]
-    data: Data,
 }
 
 impl Record for KeyRecord {
@@ -71,7 +68,7 @@ impl Record for KeyRecord {
 /// Runs the command.
 pub(crate) async fn run(command: Key, session: &Session) -> anyhow::Result<Exit> {
     match command {
-        Key::Create(Create { account, user, session: length, data }) => {
+        Key::Create(Create { of: OfAccount { account, data }, user, session: length }) => {
             let session_seconds = length.map(|length| length.as_secs());
             let request = Request::CreateKey { account, user, session_seconds };
             if let Answer::Keys(keys) = administer(session, &data, request).await? {

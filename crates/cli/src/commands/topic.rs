@@ -1,14 +1,14 @@
-//! `icefield topic add|list|remove`.
+//! `icefield topic add|list|remove|test|dead|retry|forget`.
 
 use clap::{Args, Subcommand};
 use icefield_engine::Endpoint;
-use icefield_protocol::{AccountId, TopicName};
-use icefield_server::control::{Answer, Request, TopicRecord};
+use icefield_protocol::TopicName;
+use icefield_server::control::{Answer, DeadRecord, Request, TopicRecord};
 
 use crate::{
-    admin::{Data, administer},
+    admin::{Data, OfAccount, administer},
     failure::{Exit, Failure},
-    output::{Record, stdout_rows},
+    output::{Record, count, stdout_rows},
     prompt::confirm,
     session::Session,
 };
@@ -21,6 +21,33 @@ pub(crate) enum Topic {
     /// List the topics with their destinations
     #[command(visible_alias = "ls")]
     List(OfAccount),
+    /// Send a test message to every destination of a topic
+    Test {
+        /// The topic's name
+        topic: TopicName,
+        #[command(flatten)]
+        of: OfAccount,
+    },
+    /// List the messages that could not be delivered
+    Dead(Data),
+    /// Try to deliver messages again that could not be
+    Retry {
+        /// The message's number, as `topic dead` shows it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        number: Option<u64>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Forget a message that could not be delivered
+    Forget {
+        /// The message's number, as `topic dead` shows it
+        number: u64,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Remove a topic, or one of its destinations
     #[command(visible_alias = "rm")]
     Remove {
@@ -50,16 +77,6 @@ pub(crate) struct Add {
     at: Option<String>,
     #[command(flatten)]
     of: OfAccount,
-}
-
-/// Whose topics.
-#[derive(Debug, Args)]
-pub(crate) struct OfAccount {
-    /// The account (default: the store's first)
-    #[arg(long, value_name = "NUMBER")]
-    account: Option<AccountId>,
-    #[command(flatten)]
-    data: Data,
 }
 
 impl Record for TopicRecord {
@@ -94,6 +111,38 @@ pub(crate) async fn run(command: Topic, session: &Session) -> anyhow::Result<Exi
             let request = Request::ListTopics { account: of.account };
             show(session, administer(session, &of.data, request).await?)?;
         }
+        Topic::Test { topic, of } => {
+            let request = Request::TestTopic { account: of.account, topic };
+            let sent = counted(administer(session, &of.data, request).await?);
+            session.progress.note(format!(
+                "a test message is on its way to {}; the running server delivers it",
+                count(sent, "destination")
+            ));
+        }
+        Topic::Dead(data) => {
+            if let Answer::Dead(dead) = administer(session, &data, Request::ListDead).await? {
+                let mut rows = stdout_rows(session.format());
+                for message in &dead {
+                    rows.push(message)?;
+                }
+                rows.finish()?;
+            }
+        }
+        Topic::Retry { number, all: _, data } => {
+            let request = Request::RetryDead { number };
+            match counted(administer(session, &data, request).await?) {
+                0 => return Err(not_dead().into()),
+                again => session
+                    .progress
+                    .note(format!("{} will be tried again", count(again, "message"))),
+            }
+        }
+        Topic::Forget { number, data } => {
+            confirm(&session.global, &format!("forget the undelivered message {number}"))?;
+            if counted(administer(session, &data, Request::ForgetDead { number }).await?) == 0 {
+                return Err(not_dead().into());
+            }
+        }
         Topic::Remove { topic, destination, of } => {
             let what = match &destination {
                 Some(destination) => {
@@ -107,6 +156,32 @@ pub(crate) async fn run(command: Topic, session: &Session) -> anyhow::Result<Exi
         }
     }
     Ok(Exit::Done)
+}
+
+fn counted(answer: Answer) -> u64 {
+    if let Answer::Count(count) = answer { count } else { 0 }
+}
+
+fn not_dead() -> Failure {
+    Failure::failed("there is no such undelivered message").hint("icefield topic dead lists them")
+}
+
+impl Record for DeadRecord {
+    const COLUMNS: &'static [&'static str] =
+        &["number", "topic", "destination", "created", "attempts", "error", "message"];
+    const HEADINGS: &'static [&'static str] =
+        &["NUMBER", "TOPIC", "DESTINATION", "CREATED", "ATTEMPTS", "ERROR"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.number.to_string(),
+            self.topic.clone(),
+            self.destination.clone(),
+            self.created.to_string(),
+            self.attempts.to_string(),
+            self.error.clone().unwrap_or_default(),
+        ]
+    }
 }
 
 fn show(session: &Session, answer: Answer) -> anyhow::Result<()> {

@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use icefield_protocol::{AccountId, UserName};
+use icefield_protocol::UserName;
 use icefield_server::control::{Answer, Request, UserRecord};
 use serde::Serialize;
 
 use crate::{
-    admin::{Data, administer},
+    admin::{OfAccount, administer},
     failure::{Exit, Failure},
     output::{Record, one, stdout_rows},
     prompt::confirm,
@@ -74,16 +74,6 @@ pub(crate) struct Named {
     user: UserName,
     #[command(flatten)]
     of: OfAccount,
-}
-
-/// Whose users.
-#[derive(Debug, Args)]
-pub(crate) struct OfAccount {
-    /// The account (default: the store's first)
-    #[arg(long, value_name = "NUMBER")]
-    account: Option<AccountId>,
-    #[command(flatten)]
-    data: Data,
 }
 
 impl Record for UserRecord {

@@ -103,6 +103,25 @@ pub enum Request {
         /// The destination's ID.
         destination: Option<String>,
     },
+    /// Send a test message to every destination of a topic.
+    TestTopic {
+        /// The topic's account.
+        account: Option<AccountId>,
+        /// The topic.
+        topic: TopicName,
+    },
+    /// List messages that could not be delivered.
+    ListDead,
+    /// Try to deliver such a message again, or all of them.
+    RetryDead {
+        /// Its number; without one all are tried.
+        number: Option<u64>,
+    },
+    /// Forget such a message.
+    ForgetDead {
+        /// Its number.
+        number: u64,
+    },
     /// Tell how a request would be decided.
     Simulate(Box<WhatIf>),
     /// Count and measure.
@@ -122,6 +141,7 @@ impl Request {
                 | Self::UserPolicies { .. }
                 | Self::ListKeys
                 | Self::ListTopics { .. }
+                | Self::ListDead
                 | Self::Simulate(_)
                 | Self::Stat
                 | Self::Scrub
@@ -185,6 +205,10 @@ pub enum Answer {
     Keys(Vec<KeyRecord>),
     /// Topics, a destination a record.
     Topics(Vec<TopicRecord>),
+    /// How many there were of what was asked for.
+    Count(u64),
+    /// Messages that could not be delivered.
+    Dead(Vec<DeadRecord>),
     /// How a request would be decided.
     Decision(DecisionRecord),
     /// Counts and sizes.
@@ -274,6 +298,25 @@ pub struct TopicRecord {
     pub to: String,
     /// Whether messages go there: a web hook has to consent first.
     pub confirmed: bool,
+}
+
+/// A message that could not be delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadRecord {
+    /// Its number.
+    pub number: u64,
+    /// The topic's ARN.
+    pub topic: String,
+    /// The destination's ID.
+    pub destination: String,
+    /// When what it tells of happened.
+    pub created: Timestamp,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last try failed.
+    pub error: Option<String>,
+    /// What it says.
+    pub message: String,
 }
 
 /// How a request would be decided.
