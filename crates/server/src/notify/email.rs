@@ -17,11 +17,14 @@ use lettre::{
 use serde_json::Value;
 
 use super::{
-    channel::{CONNECT, Channel, Undelivered},
+    channel::{Channel, Undelivered},
     envelope::{Content, Message},
     guard::Guard,
     settings::{MailSettings, Security},
 };
+
+/// How long connecting and each command may take: longer than servers that make strangers wait.
+const STEP: Duration = Duration::from_secs(10);
 
 /// One mailbox.
 pub(super) struct Email<'a> {
@@ -71,7 +74,7 @@ fn transport(
     let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address)
         .port(settings.port)
         .tls(tls)
-        .timeout(Some(CONNECT));
+        .timeout(Some(STEP));
     if let Some((user, password)) = &settings.credentials {
         let password = password.as_str().to_owned();
         transport = transport.credentials(Credentials::new(user.clone(), password));

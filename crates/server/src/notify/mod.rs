@@ -18,6 +18,7 @@ mod email;
 mod envelope;
 mod guard;
 mod public;
+mod rest;
 mod settings;
 mod signer;
 mod sns;
@@ -38,6 +39,7 @@ use self::{
     channel::{Channel, Undelivered},
     email::Email,
     guard::Guard,
+    rest::Resting,
     signer::Signing,
     sns::Sns,
     sqs::Sqs,
@@ -58,6 +60,7 @@ pub(crate) struct Notifier {
     signing: Signing,
     aws: Aws,
     counters: NotifyCounters,
+    resting: Resting,
 }
 
 impl Notifier {
@@ -76,6 +79,7 @@ impl Notifier {
             signing: Signing::new(engine.clone()),
             aws: Aws::new(guard.clone()),
             counters: NotifyCounters::default(),
+            resting: Resting::default(),
             guard,
             engine,
         }

@@ -7,10 +7,10 @@
 //!
 //! A destination gets one message at a time, in the order of their due times. What it has received is removed afterwards, so
 //! a crash in between sends it again: at least once, with the same message ID. When a destination cannot be reached,
-//! everything that was due for it counts as tried, so a long queue for a dead one costs one attempt a round; and a slow one
-//! gives way after [`TURN`].
+//! everything that is due for it then and for a moment longer counts as tried, so a long queue for a dead one costs one
+//! attempt; and a slow one gives way after [`TURN`].
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, iter, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use icefield_engine::{Destination, EngineError};
@@ -22,6 +22,7 @@ use super::{
     Notifier,
     channel::{ATTEMPT, Undelivered},
     envelope::{Content, Message},
+    rest::Place,
 };
 use crate::background::Background;
 
@@ -71,49 +72,44 @@ impl Notifier {
             turns.entry((row.topic.clone(), row.destination.clone())).or_default().push(row);
         }
         stream::iter(turns)
-            .map(|((topic, destination), rows)| self.turn(topic, destination, rows))
+            .map(|(place, rows)| self.turn(place, rows))
             .buffer_unordered(PARALLEL)
             .try_collect()
             .await
     }
 
     /// Sends what is due for one destination.
-    async fn turn(
-        &self,
-        topic: String,
-        destination: String,
-        rows: Vec<DeliveryRow>,
-    ) -> Result<(), EngineError> {
+    async fn turn(&self, place: Place, rows: Vec<DeliveryRow>) -> Result<(), EngineError> {
         let store = self.engine.store();
-        let Some((topic, to)) = self.destination(&topic, &destination).await? else {
-            tracing::info!(
-                topic,
-                destination,
-                "messages are dropped: nobody listens there any more"
-            );
+        let Some((topic, to)) = self.destination(&place).await? else {
+            let (topic, destination) = place;
+            tracing::info!(topic, destination, "nobody listens any more: messages are dropped");
             for row in rows {
                 store.ledger().remove_delivery(row.number).await?;
             }
             return Ok(());
         };
         let begun = store.clock().boot();
+        if let Some(why) = self.resting.why(&place, begun) {
+            return self.all_failed(rows, &why).await;
+        }
         let mut rows = rows.into_iter();
         while let Some(row) = rows.next() {
-            match self.send(&topic, &to, &row).await {
+            let sent = self.send(&topic, &to, &row).await;
+            let now = store.clock().boot();
+            match sent {
                 Ok(()) => {
                     store.ledger().remove_delivery(row.number).await?;
                     self.counters.count_delivered();
                 }
-                Err(why) => {
-                    self.failed(row, &why).await?;
-                    if why.unreachable {
-                        for row in rows.by_ref() {
-                            self.failed(row, &why).await?;
-                        }
-                    }
+                Err(why) if why.unreachable => {
+                    let until = now.saturating_add(self.backoff.first / 2);
+                    self.resting.begin(place, now, until, why.clone());
+                    return self.all_failed(iter::once(row).chain(rows), &why).await;
                 }
+                Err(why) => self.failed(row, &why).await?,
             }
-            if store.clock().boot().saturating_sub(begun) >= TURN {
+            if now.saturating_sub(begun) >= TURN {
                 break;
             }
         }
@@ -127,12 +123,11 @@ impl Notifier {
 
     async fn destination(
         &self,
-        topic: &str,
-        id: &str,
+        (topic, id): &Place,
     ) -> Result<Option<(TopicArn, Destination)>, EngineError> {
         let Ok(arn) = topic.parse::<TopicArn>() else { return Ok(None) };
         let found = self.engine.topic(&arn).await?;
-        let found = found.and_then(|topic| topic.destinations.into_iter().find(|to| to.id == id));
+        let found = found.and_then(|topic| topic.destinations.into_iter().find(|to| to.id == *id));
         Ok(found.map(|destination| (arn, destination)))
     }
 
@@ -158,6 +153,19 @@ impl Notifier {
         let channel = self.channel(&to.to);
         let sent = timeout(ATTEMPT + GRACE, channel.deliver(&message)).await;
         sent.unwrap_or_else(|_| Err(Undelivered::because("there was no answer in time")))
+    }
+
+    /// Records that an attempt failed for all of these.
+    async fn all_failed(
+        &self,
+        rows: impl IntoIterator<Item = DeliveryRow, IntoIter: Send>,
+        why: &Undelivered,
+    ) -> Result<(), EngineError> {
+        stream::iter(rows)
+            .map(|row| self.failed(row, why))
+            .buffer_unordered(PARALLEL)
+            .try_collect()
+            .await
     }
 
     /// Records a failed attempt.

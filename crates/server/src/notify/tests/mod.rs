@@ -265,3 +265,37 @@ async fn what_is_for_a_removed_destination_is_dropped() {
     assert!(hook.came().is_none());
     assert_eq!(world.waiting().await, []);
 }
+
+#[tokio::test]
+async fn a_long_queue_for_a_dead_destination_costs_one_attempt() {
+    let world = World::new().await;
+    let mut hook = Receiver::start("503 Service Unavailable").await;
+    world.agreed(&hook.url()).await;
+    for message in 0..300 {
+        world.publish(&message.to_string()).await;
+    }
+    for _page in 0..2 {
+        world.notifier.round().await.unwrap();
+    }
+    assert!(world.waiting().await.iter().all(|row| row.attempts == 1), "each was tried");
+    hook.next().await;
+    assert!(hook.came().is_none(), "by one request");
+    world.clock.advance(Duration::from_secs(10));
+    world.notifier.round().await.unwrap();
+    hook.next().await;
+}
+
+#[tokio::test]
+async fn a_dead_destination_does_not_hold_up_another_topic() {
+    let world = World::new().await;
+    let dead = Receiver::start("503 Service Unavailable").await;
+    world.agreed(&dead.url()).await;
+    world.publish("lost").await;
+    let other = TopicName::parse("other").unwrap();
+    let other = World { topic: other, ..world };
+    let mut hook = Receiver::start("200 OK").await;
+    other.agreed(&hook.url()).await;
+    other.publish("found").await;
+    other.notifier.round().await.unwrap();
+    assert_eq!(hook.next().await.text("Message"), "found");
+}
