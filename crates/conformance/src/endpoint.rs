@@ -52,6 +52,8 @@ pub enum Setup {
     Immediate,
     /// Inventories once a day; retrievals take a minute (expedited), four hours (standard), eight hours (bulk).
     LikeTheService,
+    /// As `Immediate`, but expedited retrievals need provisioned capacity.
+    CapacityNeeded,
 }
 
 /// Starts servers of the kind under test, one for each case that turns the clock or fills an account.

@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, tcp};
 use tokio::time::timeout;
 
 /// Longest time for an answer: longer than any limit a server may sensibly have for a stalled head or body here.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest head and longest body of an answer that is kept.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -29,6 +29,8 @@ pub enum Delivery {
     AfterContinue,
     /// Only the first bytes, then the sending side is closed.
     CutAfter(usize),
+    /// Only the first bytes; the sending side stays open.
+    StallAfter(usize),
 }
 
 /// An answer as it came.
@@ -125,6 +127,11 @@ impl Connection {
                     self.write(head).await?;
                     self.write(&body[..length]).await?;
                     self.write.shutdown().await?;
+                    self.answer(is_head).await
+                }
+                Delivery::StallAfter(length) => {
+                    self.write(head).await?;
+                    self.write(&body[..length]).await?;
                     self.answer(is_head).await
                 }
             }

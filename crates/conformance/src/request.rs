@@ -138,6 +138,12 @@ impl Request {
         self
     }
 
+    /// Sends only the first bytes of the body, then nothing for as long as it takes.
+    pub(crate) fn stalled_after(mut self, length: usize) -> Self {
+        self.delivery = Delivery::StallAfter(length);
+        self
+    }
+
     pub(crate) fn by(mut self, credentials: &Credentials) -> Self {
         self.credentials = Some(credentials.clone());
         self
@@ -277,9 +283,7 @@ impl Request {
         };
         let headers = headers
             .iter()
-            .map(|(name, value)| {
-                (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned())
-            })
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
             .filter(|(name, _)| signed(name) && !self.skip_signing.contains(name));
         let scope = format!("{}/{}/glacier/aws4_request", &time[..8], self.context.region());
         let scope = self.scope.map_or(scope.clone(), |change| change(&scope));

@@ -186,3 +186,120 @@ fn is_http_date(text: &str) -> bool {
     };
     text.len() == form.len() && text.bytes().zip(form).all(fits)
 }
+
+#[cfg(test)]
+mod tests {
+    use icefield_protocol::Operation;
+
+    use super::check;
+    use crate::answer::Answer;
+    use crate::http::RawAnswer;
+
+    const ID: &str = "AAABZpJrTyioDC_HsOmHae8EZp_uBSJr6cnGOLKp_XJCl-Q";
+
+    fn answer(operation: Operation, status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+        let common = [("x-amzn-RequestId", ID), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")];
+        let fields = common.iter().chain(headers);
+        let headers =
+            fields.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let raw = RawAnswer { status, headers, body: body.into(), interim: Vec::new() };
+        Answer { operation: Some(operation), raw }
+    }
+
+    fn json(body: &str) -> Answer {
+        let length = body.len().to_string();
+        let headers = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+        answer(Operation::GetVaultAccessPolicy, 200, &headers, body)
+    }
+
+    fn refusal(status: u16, body: &str) -> Answer {
+        let length = body.len().to_string();
+        let headers = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+        answer(Operation::DescribeVault, status, &headers, body)
+    }
+
+    fn without(mut answer: Answer, name: &str) -> Answer {
+        answer.raw.headers.retain(|(given, _)| !given.eq_ignore_ascii_case(name));
+        answer
+    }
+
+    fn with(answer: Answer, name: &str, value: &str) -> Answer {
+        let mut answer = without(answer, name);
+        answer.raw.headers.push((name.to_owned(), value.to_owned()));
+        answer
+    }
+
+    const POLICY: &str = r#"{"Policy":"{}"}"#;
+    const MISSING: &str = r#"{"code":"ResourceNotFoundException","message":"m","type":"Client"}"#;
+    const LOCATION: (&str, &str) = ("Location", "/012345678901/vaults/v");
+
+    #[test]
+    fn answers_as_documented_pass() {
+        check(&json(POLICY), "GET").unwrap();
+        check(&refusal(404, MISSING), "GET").unwrap();
+        let created = answer(Operation::CreateVault, 201, &[LOCATION, ("Content-Length", "0")], "");
+        check(&created, "PUT").unwrap();
+        check(&answer(Operation::DeleteVault, 204, &[], ""), "DELETE").unwrap();
+    }
+
+    #[test]
+    fn headers_that_lack_leak_or_come_twice_fail() {
+        let twice = {
+            let mut twice = json(POLICY);
+            twice.raw.headers.push(("date".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()));
+            twice
+        };
+        for bad in [
+            without(json(POLICY), "x-amzn-RequestId"),
+            without(json(POLICY), "date"),
+            without(json(POLICY), "content-length"),
+            with(json(POLICY), "x-amzn-RequestId", &ID[1..]),
+            with(json(POLICY), "date", "1994-11-06T08:49:37Z"),
+            with(json(POLICY), "server", "x"),
+            with(json(POLICY), "x-amz-archive-id", "x"),
+            with(json(POLICY), "transfer-encoding", "chunked"),
+            with(json(POLICY), "content-type", "application/json; charset=utf-8"),
+            twice,
+        ] {
+            assert!(check(&bad, "GET").is_err(), "{}", bad.summary());
+        }
+    }
+
+    #[test]
+    fn empty_answers_with_a_type_or_without_their_headers_fail() {
+        let created = answer(Operation::CreateVault, 201, &[LOCATION, ("Content-Length", "0")], "");
+        for bad in [
+            with(created.clone(), "content-type", "application/json"),
+            without(created.clone(), "content-length"),
+            without(created.clone(), "location"),
+            with(created.clone(), "location", "/-/vaults/v"),
+            with(created, "location", "http://host/012345678901/vaults/v"),
+            answer(Operation::DeleteVault, 204, &[("Content-Length", "0")], ""),
+            answer(Operation::CreateVault, 200, &[], ""),
+        ] {
+            assert!(check(&bad, "PUT").is_err(), "{}", bad.summary());
+        }
+    }
+
+    #[test]
+    fn refusals_of_another_form_fail() {
+        for (status, body) in [
+            (400, MISSING),
+            (404, r#"{"message":"m","code":"ResourceNotFoundException","type":"Client"}"#),
+            (404, r#"{"code": "ResourceNotFoundException", "message": "m", "type": "Client"}"#),
+            (404, r#"{"code":"ResourceNotFoundException","message":"","type":"Client"}"#),
+            (404, r#"{"code":"ResourceNotFoundException","message":"m","type":"Server"}"#),
+            (404, r#"{"code":"NotFound","message":"m","type":"Client"}"#),
+            (
+                404,
+                r#"{"code":"ResourceNotFoundException","message":"at src/lib.rs:5","type":"Client"}"#,
+            ),
+            (400, r#"{"code":"LimitExceededException","message":"m","type":"Client"}"#),
+            (404, ""),
+        ] {
+            assert!(check(&refusal(status, body), "GET").is_err(), "{status} {body}");
+        }
+        let other = with(refusal(404, MISSING), "x-amzn-ErrorType", "BadRequest");
+        assert!(check(&other, "GET").is_err());
+    }
+}

@@ -34,8 +34,8 @@ pub(crate) struct Signing<'a> {
     pub(crate) method: &'a str,
     /// Path and query as sent.
     pub(crate) target: &'a str,
-    /// Lower-case names and values of the signed headers.
-    pub(crate) headers: Vec<(String, String)>,
+    /// Lower-case names and values of the signed headers; values of any bytes.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body_hash: &'a str,
     pub(crate) path_form: PathForm,
     pub(crate) space_form: SpaceForm,
@@ -52,40 +52,35 @@ impl Signing<'_> {
 
     /// Returns the signature in hex.
     pub(crate) fn signature(&self) -> String {
-        let request = LinearHash::of(self.canonical_request().as_bytes());
+        let request = LinearHash::of(&self.canonical_request());
         let text = format!("AWS4-HMAC-SHA256\n{}\n{}\n{request}", self.time, self.scope);
         let first = format!("AWS4{}", self.secret).into_bytes();
         let key = self.scope.split('/').fold(first, |key, word| mac(&key, word.as_bytes()));
         mac(&key, text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn canonical_request(&self) -> String {
+    fn canonical_request(&self) -> Vec<u8> {
         let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
         let path = match self.path_form {
             PathForm::EncodedAgain => encoded(path.as_bytes(), b"/"),
             PathForm::AsSent => path.to_owned(),
         };
-        let mut headers: Vec<_> = self
-            .headers
-            .iter()
-            .map(|(name, value)| format!("{name}:{}\n", self.spaced(value)))
-            .collect();
+        let start = format!("{}\n{path}\n{}\n", self.method, canonical_query(query));
+        let line = |(name, value): &(String, Vec<u8>)| {
+            [name.as_bytes(), b":", &self.spaced(value), b"\n"].concat()
+        };
+        let mut headers: Vec<_> = self.headers.iter().map(line).collect();
         headers.sort_unstable();
-        format!(
-            "{}\n{path}\n{}\n{}\n{}\n{}",
-            self.method,
-            canonical_query(query),
-            headers.concat(),
-            self.signed_headers(),
-            self.body_hash
-        )
+        let end = format!("\n{}\n{}", self.signed_headers(), self.body_hash);
+        [start.into_bytes(), headers.concat(), end.into_bytes()].concat()
     }
 
-    fn spaced(&self, value: &str) -> String {
-        if self.space_form == SpaceForm::KeptBesideQuotes && value.contains('"') {
-            return value.trim().to_owned();
+    fn spaced(&self, value: &[u8]) -> Vec<u8> {
+        if self.space_form == SpaceForm::KeptBesideQuotes && value.contains(&b'"') {
+            return value.trim_ascii().to_vec();
         }
-        value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+        let words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(&b' ')
     }
 }
 
@@ -143,7 +138,7 @@ mod tests {
     /// "Example Signature Calculation" of the developer guide.
     #[test]
     fn the_published_example_gives_its_signature() {
-        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let signing = Signing {
             secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             time: "20120525T002453Z",

@@ -42,6 +42,7 @@ cases![
     "2.32" [Laboratory] a_unit_runs_for_a_calendar_month,
     "2.32" [Laboratory] an_expired_unit_does_not_count,
     "3.7" [Laboratory] expedited_jobs_are_accepted_with_capacity,
+    "3.7" [Laboratory] an_expedited_job_without_capacity_may_be_refused,
 ];
 
 const POLICY: &str = "/-/policies/data-retrieval";
@@ -361,5 +362,21 @@ async fn expedited_jobs_are_accepted_with_capacity(c: &Context) -> Outcome {
     for _ in 0..5 {
         v.job(&retrieval(&archive, "Expedited")).await?;
     }
+    Ok(())
+}
+
+async fn an_expedited_job_without_capacity_may_be_refused(c: &Context) -> Outcome {
+    let c = &c.laboratory(Setup::CapacityNeeded).await?;
+    let v = c.vault().await?;
+    let archive = v.archive(b"abc".to_vec()).await?;
+    let expedited = v.post("/jobs").json(&retrieval(&archive, "Expedited"));
+    expedited.await?.refused(ErrorCode::InsufficientCapacity)?;
+    v.is_without_jobs().await?;
+    v.job(&retrieval(&archive, "Standard")).await?;
+    c.post(CAPACITY).await?.status(201)?;
+    v.job(&retrieval(&archive, "Expedited")).await?;
+    c.advance(32 * 24 * HOUR).await;
+    let late = v.post("/jobs").json(&retrieval(&archive, "Expedited"));
+    late.await?.refused(ErrorCode::InsufficientCapacity)?;
     Ok(())
 }

@@ -47,6 +47,8 @@ cases![
     "2.18" a_description_with_a_delete_character_is_refused_or_turned_away,
     "2.18" a_description_that_is_refused_is_named,
     "2.18" an_archive_can_be_retrieved_before_it_is_in_an_inventory,
+    "2.18" a_body_that_stalls_at_once_times_out,
+    "2.18" a_body_that_stalls_at_its_end_times_out,
     "2.18" any_content_type_of_an_upload_is_ignored,
     "2.18" uploads_at_the_same_time_all_get_ids_of_their_own,
     "2.19" an_archive_is_deleted,
@@ -87,6 +89,14 @@ async fn stores_description(c: &Context, description: &str, wanted: &str) -> Out
     v.described(b"abc", description).await?;
     let listed = v.inventory().await?;
     same("description", text(&listed["ArchiveList"][0]["ArchiveDescription"]), wanted.to_owned())
+}
+
+/// The body of an upload stops after so many of its thousand bytes.
+async fn stalls(c: &Context, length: usize) -> Outcome {
+    let v = c.vault().await?;
+    let upload = v.post("/archives").payload(&bytes(1, 1000)).stalled_after(length);
+    upload.await?.refused(ErrorCode::RequestTimeout)?.says("Request timed out.")?;
+    v.is_untouched().await
 }
 
 /// Uploads bytes, retrieves them, compares.
@@ -358,6 +368,14 @@ async fn an_archive_can_be_retrieved_before_it_is_in_an_inventory(c: &Context) -
     let archive = v.archive(b"abc".to_vec()).await?;
     v.job(&json!({"Type": "archive-retrieval", "ArchiveId": archive.id})).await?;
     Ok(())
+}
+
+async fn a_body_that_stalls_at_once_times_out(c: &Context) -> Outcome {
+    stalls(c, 0).await
+}
+
+async fn a_body_that_stalls_at_its_end_times_out(c: &Context) -> Outcome {
+    stalls(c, 999).await
 }
 
 async fn any_content_type_of_an_upload_is_ignored(c: &Context) -> Outcome {

@@ -3,9 +3,10 @@
 use icefield_protocol::ErrorCode;
 use serde_json::json;
 
+use super::HOUR;
 use crate::bytes::{MIB, bytes, linear, tree};
 use crate::context::{Context, empty_hash, text};
-use crate::endpoint::Credentials;
+use crate::endpoint::{Credentials, Setup};
 use crate::http::{Connection, Delivery};
 use crate::outcome::{Outcome, holds, same};
 use crate::request::basic;
@@ -61,6 +62,7 @@ cases![
     "1.9" [Session] a_temporary_key_without_its_token_is_refused,
     "1.9" [Session] a_temporary_key_with_another_token_is_refused,
     "1.9" [Session] a_token_must_be_signed,
+    "1.10" [Laboratory] a_session_that_is_over_has_expired,
 ];
 
 async fn a_signed_request_is_answered(c: &Context) -> Outcome {
@@ -543,5 +545,17 @@ async fn a_token_must_be_signed(c: &Context) -> Outcome {
             ErrorCode::MissingAuthenticationToken,
         ],
     )?;
+    Ok(())
+}
+
+async fn a_session_that_is_over_has_expired(c: &Context) -> Outcome {
+    let c = &c.laboratory(Setup::LikeTheService).await?;
+    c.get("/-/vaults").by(c.session()?).await?.status(200)?;
+    c.advance(40 * HOUR).await;
+    c.get("/-/vaults").by(c.session()?).await?.refused(ErrorCode::ExpiredToken)?;
+    c.get("/-/vaults").await?.status(200)?;
+    // Only who has the token learns that it is over.
+    let wrong = Credentials { token: Some("garbage".to_owned()), ..c.session()?.clone() };
+    c.get("/-/vaults").by(&wrong).await?.refused(ErrorCode::UnrecognizedClient)?;
     Ok(())
 }

@@ -46,6 +46,7 @@ cases![
     "7.2" an_archive_of_age_zero_is_older_than_no_day,
     "7.2" [Laboratory] an_archive_is_freed_when_it_is_old_enough,
     "7.2" a_tag_decides_over_a_legal_hold,
+    "7.2" a_tag_decides_over_uploads_too,
     "7.3" a_denied_request_names_who_what_and_which_vault,
     "7.3" a_deny_of_another_action_does_not_matter,
     "7.1" a_wildcard_in_an_action_counts,
@@ -423,6 +424,18 @@ async fn a_tag_decides_over_a_legal_hold(c: &Context) -> Outcome {
     v.delete(format!("/archives/{}", archive.id)).await?.refused(ErrorCode::AccessDenied)?;
     v.post("/tags?operation=remove").json(&json!({"TagKeys": ["LegalHold"]})).await?.status(204)?;
     v.delete(format!("/archives/{}", archive.id)).await?.status(204)?;
+    Ok(())
+}
+
+async fn a_tag_decides_over_uploads_too(c: &Context) -> Outcome {
+    let v = c.vault().await?;
+    let frozen = json!({"StringEquals": {"glacier:ResourceTag/State": "frozen"}});
+    deny(&v, "glacier:UploadArchive", frozen).await?;
+    v.archive(b"abc".to_vec()).await?;
+    v.post("/tags?operation=add").json(&json!({"Tags": {"State": "frozen"}})).await?.status(204)?;
+    v.post("/archives").payload(b"abc").await?.refused(ErrorCode::AccessDenied)?;
+    v.post("/tags?operation=add").json(&json!({"Tags": {"State": "Frozen"}})).await?.status(204)?;
+    v.archive(b"abc".to_vec()).await?;
     Ok(())
 }
 

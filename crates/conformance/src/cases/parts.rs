@@ -32,6 +32,7 @@ cases![
     "2.21" a_wrong_tree_hash_of_a_part_is_refused_with_both,
     "2.21" a_missing_hash_of_a_part_misses_a_parameter,
     "2.21" a_tree_hash_of_a_part_that_is_none_is_refused,
+    "2.21" a_part_that_stalls_times_out_and_leaves_the_former,
     "2.21" an_unknown_upload_takes_no_part,
     "2.21" an_upload_of_another_vault_takes_no_part,
     "10.35" an_upload_of_another_vault_is_out_of_reach,
@@ -281,6 +282,15 @@ async fn a_tree_hash_of_a_part_that_is_none_is_refused(c: &Context) -> Outcome {
             .refused(ErrorCode::InvalidParameterValue)?;
     }
     has_parts(&upload, json!([])).await
+}
+
+async fn a_part_that_stalls_times_out_and_leaves_the_former(c: &Context) -> Outcome {
+    let v = c.vault().await?;
+    let upload = v.upload(1).await?;
+    upload.part(0, b"abc").await?.status(204)?;
+    let part = upload.part(0, &bytes(1, MIB)).stalled_after(MIB - 1);
+    part.await?.refused(ErrorCode::RequestTimeout)?.says("Request timed out.")?;
+    has_parts(&upload, json!([{"RangeInBytes": "0-2", "SHA256TreeHash": tree(b"abc")}])).await
 }
 
 async fn an_unknown_upload_takes_no_part(c: &Context) -> Outcome {
