@@ -279,9 +279,9 @@ def inventories(archives):
     equal("an inventory is JSON without a tree hash", (output["contentType"], output.get("checksum")),
           ("application/json", None))
     inventory = json.loads(body)
-    equal("members of an inventory", sorted(inventory), ["ArchiveList", "InventoryDate", "VaultARN"])
-    equal("members of its archives", {tuple(sorted(item)) for item in inventory["ArchiveList"]},
-          {("ArchiveDescription", "ArchiveId", "CreationDate", "SHA256TreeHash", "Size")})
+    equal("members of an inventory, in order", list(inventory), ["VaultARN", "InventoryDate", "ArchiveList"])
+    equal("members of its archives, in order", {tuple(item) for item in inventory["ArchiveList"]},
+          {("ArchiveId", "ArchiveDescription", "CreationDate", "Size", "SHA256TreeHash")})
     equal("an inventory has the archives there are",
           {item["ArchiveId"]: (item["ArchiveDescription"], item["Size"], item["SHA256TreeHash"])
            for item in inventory["ArchiveList"]},

@@ -73,6 +73,15 @@ fn boto_2_49_0_works_unmodified() {
     boto2("2.49.0");
 }
 
+#[test]
+fn the_command_glacier_of_boto_2_works_unmodified() {
+    for release in ["2.29.1", "2.49.0"] {
+        if let Some(mut command) = boto2_script("command.py", release) {
+            run(&mut command);
+        }
+    }
+}
+
 fn boto2(release: &str) {
     if let Some(mut walk) = boto2_script("walk.py", release) {
         run(&mut walk);
