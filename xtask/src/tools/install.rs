@@ -86,7 +86,9 @@ pub(super) fn run(command: &mut Command) -> Result<()> {
         .output()
         .with_context(|| format!("could not start {program}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        // Debian's venv complains on its standard output.
+        let said = [output.stderr, output.stdout].concat();
+        let said = String::from_utf8_lossy(&said);
         let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.next().unwrap_or("it does not say why");
         match lines.next_back() {
