@@ -151,7 +151,10 @@ pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use icefield_protocol::{ErrorCode, Operation};
+    use proptest::proptest;
 
     use super::{ROUTES, Target, parameter};
 
@@ -191,6 +194,27 @@ mod tests {
         assert_eq!(vault("/-/vaults/%zz%2"), "%zz%2");
         assert_eq!(vault("/-/vaults/a+b"), "a+b");
         assert_eq!(found("GET", "/%2d/v%61ults", "").unwrap().account, "-");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_from_one_segment(text in "\\PC{1,40}") {
+            let encoded = text.bytes().fold(String::new(), |mut encoded, byte| {
+                write!(encoded, "%{byte:02x}").unwrap();
+                encoded
+            });
+            let target = found("DELETE", &format!("/-/vaults/{encoded}/archives/{encoded}"), "");
+            let target = target.unwrap();
+            assert_eq!((&target.vault, &target.id), (&text, &text));
+            assert_eq!(parameter(&format!("{encoded}={encoded}"), &text), Some(text));
+        }
+
+        #[test]
+        fn no_path_is_too_strange(path in "[-/%.a-f0-9{}+\\PC]{0,60}", query in "[-&=%a-f0-9]{0,30}") {
+            for method in ["GET", "POST", "\u{0}"] {
+                let _found_or_not = Target::find(method, &path, &query);
+            }
+        }
     }
 
     #[test]
