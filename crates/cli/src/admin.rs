@@ -10,7 +10,7 @@ use icefield_store::{OpenOptions, Store, StoreError};
 
 use crate::{
     failure::Failure,
-    service::{Service, master_key, region},
+    service::{Service, audit_log, master_key, region},
     session::Session,
 };
 
@@ -75,7 +75,8 @@ async fn execute(
     let key = master_key(&service.master_key_file()?)?;
     let settings = Settings { region: region(service, &store)?, ..service.engine(false)? };
     let engine = Engine::open_with(store, settings, Some(&key)).await?;
-    let answer = Administrator::new(engine.clone()).execute(request.clone()).await;
+    let audit = if request.only_tells() { None } else { audit_log(service, engine.store())? };
+    let answer = Administrator::new(engine.clone()).audited(audit).execute(request.clone()).await;
     engine.close().await;
     Ok(Some(answer))
 }

@@ -9,28 +9,22 @@ mod commands;
 mod config;
 mod embedded;
 mod failure;
+mod log;
 mod output;
 mod progress;
 mod prompt;
 mod service;
 mod session;
 
-use std::{fs::File, io::IsTerminal as _, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{
-    Layer as _,
-    filter::{LevelFilter, Targets},
-    layer::SubscriberExt as _,
-    util::SubscriberInitExt as _,
-};
 
 use crate::{
-    args::{Cli, Command, Global},
+    args::{Cli, Command},
     failure::{Exit, report},
-    progress::SAID,
     session::Session,
 };
 
@@ -39,7 +33,12 @@ const BLOCKING_THREADS: usize = 64;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ended = begin_log(&cli.global).and_then(|()| run(cli));
+    // The service reads its settings first.
+    let begun = match cli.command {
+        Command::Serve(_) => Ok(()),
+        _ => log::begin(&cli.global),
+    };
+    let ended = begun.and_then(|()| run(cli));
     match ended {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
@@ -104,36 +103,4 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
-}
-
-/// Sends the log to `--log-file`, and with `-v` to standard error.
-fn begin_log(global: &Global) -> anyhow::Result<()> {
-    let level = match global.verbose {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
-    let is_terminal = std::io::stderr().is_terminal();
-    let to_terminal = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(is_terminal)
-        .without_time();
-    // What was said to the user is not told a second time.
-    let not_said = Targets::new().with_default(level).with_target(SAID, LevelFilter::OFF);
-    let to_file = match &global.log_file {
-        Some(path) => {
-            let file = File::options()
-                .create(true)
-                .append(true)
-                .open(path)
-                .with_context(|| format!("cannot write the log file {}", path.display()))?;
-            Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Arc::new(file)))
-        }
-        None => None,
-    };
-    tracing_subscriber::registry()
-        .with(to_terminal.with_filter(not_said))
-        .with(to_file.map(|layer| layer.with_filter(LevelFilter::DEBUG)))
-        .init();
-    Ok(())
 }

@@ -10,18 +10,22 @@ use anyhow::Context as _;
 use clap::Args;
 use icefield_engine::{Engine, Settings};
 use icefield_protocol::sigv4::{AccessKeyId, SecretKey};
-use icefield_server::Server;
+use icefield_server::{Server, Watch};
 use icefield_store::{OpenOptions, Store};
 use tokio::net::TcpListener;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     failure::{Exit, Failure},
-    service::{Service, master_key, region},
+    log::{self, LogForm},
+    service::{NONE, Service, Value, audit_log, master_key, region},
     session::Session,
 };
 
 /// Where the service listens unless it is told otherwise.
 const LISTEN: &str = "127.0.0.1:9440";
+/// Where metrics and health are told.
+const METRICS_LISTEN: &str = "127.0.0.1:9441";
 /// The key of `--dev`: known to everybody, so it opens nothing but what `--dev` serves.
 const DEV_ACCESS_KEY: &str = "ICEFIELDDEVELOPMENT0";
 const DEV_SECRET_KEY: &str = "development/only/secret/of/icefield/serve";
@@ -38,7 +42,7 @@ pub(crate) struct Serve {
     /// Where to listen (default: 127.0.0.1:9440)
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Where to tell metrics and health (default: 127.0.0.1:9441; `none` for nowhere)
+    /// Where to tell metrics and health (default: 127.0.0.1:9441, nowhere with --dev; `none` for nowhere)
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<String>,
     /// For trying things out: on this machine only, in memory unless --data is given, without delays, with a key that
@@ -60,10 +64,16 @@ pub(crate) async fn run(
     service.set("metrics_listen", "--metrics-listen", serve.metrics_listen.as_ref());
     service.set("region", "--region", session.global.region.as_ref());
     let settings = service.server()?;
+    begin_log(&service, session)?;
 
     let listen = service.value("listen").map_or(LISTEN, |value| value.text.as_str()).to_owned();
     allow_many_files();
-    let listener = bind(&listen).await?;
+    let listener = bind(&listen, "--listen").await?;
+    let usual = if serve.dev { NONE } else { METRICS_LISTEN };
+    let metrics = match service.value("metrics_listen").map_or(usual, |value| &value.text) {
+        NONE => None,
+        listen => Some(bind(listen, "--metrics-listen").await?),
+    };
     let address = listener.local_addr().context("the listener has no address")?;
     if serve.dev && !address.ip().is_loopback() {
         return Err(Failure::usage(format!(
@@ -78,7 +88,18 @@ pub(crate) async fn run(
     let engine = open(&serve, &service, session, &endpoint).await?;
     let account = engine.account().clone();
     let region = engine.region().clone();
-    let mut running = Server::start(engine.clone(), settings, listener)?;
+    let audit = match audit_log(&service, engine.store()) {
+        Ok(audit) => audit,
+        Err(error) => {
+            engine.close().await;
+            return Err(Failure::failed("changes could not be told of")
+                .because(error)
+                .hint("audit_log names another file, or `none`")
+                .into());
+        }
+    };
+    let watch = Watch { metrics, audit, ..Watch::default() };
+    let mut running = Server::start_watched(engine.clone(), settings, listener, watch)?;
     say(&format!("endpoint: {endpoint}"))?;
     if serve.dev {
         say(&format!("access key: {DEV_ACCESS_KEY}"))?;
@@ -86,12 +107,16 @@ pub(crate) async fn run(
     }
     say(&format!("account: {account}"))?;
     say(&format!("region: {region}"))?;
+    if let Some(address) = running.metrics_address() {
+        say(&format!("metrics: http://{address}/metrics"))?;
+    }
+    tracing::info!(endpoint, version = env!("CARGO_PKG_VERSION"), "the service has begun");
 
     let broken = tokio::select! {
         () = asked_to_end => None,
         error = running.ended() => Some(error),
     };
-    session.progress.note("ending: requests that have begun are finished");
+    tracing::info!("the service is ending: requests that have begun are finished");
     let stopped = running.stop().await;
     engine.close().await;
     match broken.or(stopped.err()) {
@@ -112,16 +137,22 @@ fn allow_many_files() {
     }
 }
 
-async fn bind(listen: &str) -> Result<TcpListener, Failure> {
+fn begin_log(service: &Service, session: &Session) -> anyhow::Result<()> {
+    let form: Option<LogForm> = service.value("log_format").map(Value::parsed).transpose()?;
+    let level = service.value("log_level").map_or(Ok(LevelFilter::INFO), Value::parsed)?;
+    log::begin_service(&session.global, form, level, Arc::clone(&session.clock))
+}
+
+async fn bind(listen: &str, option: &str) -> Result<TcpListener, Failure> {
     let failed = |error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                "another program listens there: choose another port with --listen"
+                format!("another program listens there: choose another port with {option}")
             }
             std::io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege: choose another with --listen"
+                format!("ports below 1024 need a privilege: choose another with {option}")
             }
-            _ => "an address is written 127.0.0.1:9440, or [::]:9440 for everywhere",
+            _ => "an address is written 127.0.0.1:9440, or [::]:9440 for everywhere".to_owned(),
         };
         Failure::usage(format!("cannot listen on {listen}")).because(error).hint(hint)
     };

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     env,
+    num::NonZeroU64,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -73,6 +74,10 @@ settings! {
     notify_allow, "hosts, by commas", "none", "Hosts that notifications may go to although they are at a link-local or metadata address. `169.254.169.254` also lets the AWS credentials of the machine be used.";
     notify_first_retry, "duration", "10s", "How long to wait after a notification could not be delivered; doubled each time, up to 1h.";
     notify_attempts, "number", "32", "Attempts after which a notification is given up; 32 are about a day.";
+    log_format, "text or json", "json; text on a terminal", "Form of the log on standard error, or in the file of `--log-file`.";
+    log_level, "off, error, warn, info, debug or trace", "info", "What the log tells: `info` has a line for each request. Libraries are heard from `warn` on only.";
+    audit_log, "file", "audit.log in the store's folder; none in memory", "Where each change is told of before it is answered. `none` tells nobody.";
+    scrub_rate, "size", "20MiB", "Bytes per second that are verified in the background, at most. 0 verifies nothing.";
     shutdown_timeout, "duration", "30s", "How long requests may go on when the service is asked to end.";
 }
 
@@ -183,6 +188,9 @@ impl Service {
             settings.requests_per_second = Some(value.parsed()?);
         }
         settings.notify = self.notify()?;
+        if let Some(value) = self.value("scrub_rate") {
+            settings.scrub_bytes_per_second = NonZeroU64::new(value.bytes()?);
+        }
         let limits = &mut settings.limits;
         set(self.value("connections"), Value::parsed, &mut limits.connections)?;
         let in_memory = |value: &Value| {
