@@ -8,11 +8,11 @@ use crate::outcome::{Failed, shortened};
 
 /// An answer that has passed every central [rule](crate::rules).
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The operation that was asked for, if it was one.
-    pub operation: Option<Operation>,
+    pub(crate) operation: Option<Operation>,
     /// As it came.
-    pub raw: RawAnswer,
+    pub(crate) raw: RawAnswer,
 }
 
 impl Answer {

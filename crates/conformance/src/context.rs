@@ -20,7 +20,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The surroundings of one case.
 #[derive(Clone, Debug)]
-pub struct Context(Arc<Inner>);
+pub(crate) struct Context(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {

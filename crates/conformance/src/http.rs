@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, tcp};
 use tokio::time::timeout;
 
 /// Longest time for an answer: longer than any limit a server may sensibly have for a stalled head or body here.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest head and longest body of an answer that is kept.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -22,7 +22,7 @@ const UNFRAMED: Duration = Duration::from_secs(2);
 
 /// How the body of a request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// With the head.
     Whole,
     /// After the server has asked for it (`Expect: 100-continue`); not at all when it answers something else.
@@ -35,20 +35,20 @@ pub enum Delivery {
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
-pub struct RawAnswer {
+pub(crate) struct RawAnswer {
     /// Status code.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Header fields in order of arrival, names as sent.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Statuses of the interim answers before it.
-    pub interim: Vec<u16>,
+    pub(crate) interim: Vec<u16>,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// The server closed the connection without one.
     Closed,
     /// None came in time.
@@ -78,7 +78,7 @@ impl From<std::io::Error> for NoAnswer {
 
 /// A connection, for more than one request.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     read: tcp::OwnedReadHalf,
     write: tcp::OwnedWriteHalf,
     buffer: Vec<u8>,
@@ -90,7 +90,7 @@ impl Connection {
     /// # Errors
     ///
     /// When nothing listens there.
-    pub async fn open(authority: &str) -> Result<Self, NoAnswer> {
+    pub(crate) async fn open(authority: &str) -> Result<Self, NoAnswer> {
         let stream = timeout(ANSWER_TIMEOUT, TcpStream::connect(authority)).await;
         let stream = stream.map_err(|_| NoAnswer::Timeout)??;
         stream.set_nodelay(true)?;
@@ -103,7 +103,7 @@ impl Connection {
     /// # Errors
     ///
     /// When the connection is broken.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), NoAnswer> {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), NoAnswer> {
         Ok(self.write.write_all(bytes).await?)
     }
 
@@ -112,7 +112,7 @@ impl Connection {
     /// # Errors
     ///
     /// When there is no answer.
-    pub async fn send(
+    pub(crate) async fn send(
         &mut self,
         head: &[u8],
         body: &[u8],
@@ -144,7 +144,7 @@ impl Connection {
     /// # Errors
     ///
     /// When there is none.
-    pub async fn receive(&mut self) -> Result<RawAnswer, NoAnswer> {
+    pub(crate) async fn receive(&mut self) -> Result<RawAnswer, NoAnswer> {
         timeout(ANSWER_TIMEOUT, self.answer(false)).await.unwrap_or(Err(NoAnswer::Timeout))
     }
 
@@ -153,7 +153,7 @@ impl Connection {
     /// # Errors
     ///
     /// When there is none.
-    pub async fn interim(&mut self) -> Result<u16, NoAnswer> {
+    pub(crate) async fn interim(&mut self) -> Result<u16, NoAnswer> {
         let head = timeout(ANSWER_TIMEOUT, head_of(&mut self.read, &mut self.buffer)).await;
         Ok(head.map_err(|_| NoAnswer::Timeout)??.0)
     }

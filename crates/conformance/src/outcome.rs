@@ -9,11 +9,11 @@ use crate::http::NoAnswer;
 pub struct Failed(String);
 
 /// The end of a case that was run.
-pub type Outcome = Result<(), Failed>;
+pub(crate) type Outcome = Result<(), Failed>;
 
 impl Failed {
     /// Returns a failure with this text.
-    pub fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
         Self(what.into())
     }
 }

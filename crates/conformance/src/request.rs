@@ -23,7 +23,7 @@ pub(crate) const VERSION: &str = "x-amz-glacier-version";
 /// A request to be sent by `await`; the answer has passed the central rules.
 #[derive(Clone, Debug)]
 #[must_use = "a request is sent by awaiting it"]
-pub struct Request {
+pub(crate) struct Request {
     context: Context,
     method: String,
     target: String,

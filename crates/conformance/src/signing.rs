@@ -7,7 +7,7 @@ use icefield_treehash::LinearHash;
 
 /// The two ways in which clients write paths into what they sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathForm {
+pub(crate) enum PathForm {
     /// Every segment encoded once more (SDKs).
     EncodedAgain,
     /// As it is sent (boto 2, mt-aws-glacier).
@@ -16,7 +16,7 @@ pub enum PathForm {
 
 /// The two ways in which clients write spaces inside a signed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpaceForm {
+pub(crate) enum SpaceForm {
     /// Runs become one space.
     Collapsed,
     /// Kept in values with a double quote (boto 2).
