@@ -20,7 +20,7 @@ use tokio_util::{
 use crate::{
     auth::Authenticator,
     background::{Background, JobBell},
-    connection::{self, ConnectionError, Gauges},
+    connection::{self, ConnectionError, Gauges, Service},
     control::{self, Administrator},
     exchange::Observer,
     notify::{Notifier, NotifyCounters},
@@ -134,18 +134,13 @@ impl Server {
         let (broken, bell, gauges) =
             (CancellationToken::new(), JobBell::default(), Gauges::default());
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
-        let base = settings.public_url.unwrap_or_else(|| format!("{scheme}://{address}"));
-        let notifier = Arc::new(Notifier::new(engine.clone(), &base, settings.notify));
-        let region = settings.strict_scope.then(|| engine.region().clone());
+        let base = settings.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+        let notifier = Arc::new(Notifier::new(engine.clone(), &base, settings.notify.clone()));
         let pipeline = Pipeline {
-            engine: engine.clone(),
-            authenticator: Authenticator::new(settings.skew, region, settings.max_json_bytes),
-            throttle: settings.requests_per_second.map(Throttle::new),
             bell: bell.clone(),
-            notifier: Arc::clone(&notifier),
-            observers: observers.into(),
             audit: audit.clone(),
             broken: broken.clone(),
+            ..pipeline(&engine, &settings, &notifier, observers)
         };
         let served = connection::serve(
             listener,
@@ -201,6 +196,39 @@ impl Server {
             connections,
             background,
         })
+    }
+
+    /// Returns what answers the requests of a server, for whoever has connections of their own. Nothing is done in the
+    /// background: somebody else has to run the jobs and keep house.
+    #[must_use]
+    pub fn service(
+        engine: &Engine,
+        settings: &ServerSettings,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Arc<dyn Service> {
+        let base = settings.public_url.as_deref().unwrap_or_default();
+        let notifier = Notifier::new(engine.clone(), base, settings.notify.clone());
+        Arc::new(pipeline(engine, settings, &Arc::new(notifier), observers))
+    }
+}
+
+/// Makes what answers requests, with a bell that nobody hears and without an audit log.
+fn pipeline(
+    engine: &Engine,
+    settings: &ServerSettings,
+    notifier: &Arc<Notifier>,
+    observers: Vec<Arc<dyn Observer>>,
+) -> Pipeline {
+    let region = settings.strict_scope.then(|| engine.region().clone());
+    Pipeline {
+        engine: engine.clone(),
+        authenticator: Authenticator::new(settings.skew, region, settings.max_json_bytes),
+        throttle: settings.requests_per_second.map(Throttle::new),
+        bell: JobBell::default(),
+        notifier: Arc::clone(notifier),
+        observers: observers.into(),
+        audit: None,
+        broken: CancellationToken::new(),
     }
 }
 
