@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, tcp};
 use tokio::time::timeout;
 
 /// Longest time for an answer: longer than any limit a server may sensibly have for a stalled head or body here.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest head and longest body of an answer that is kept.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -22,7 +22,7 @@ const UNFRAMED: Duration = Duration::from_secs(2);
 
 /// How the body of a request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub enum Delivery {
     /// With the head.
     Whole,
     /// After the server has asked for it (`Expect: 100-continue`); not at all when it answers something else.
@@ -35,20 +35,20 @@ pub(crate) enum Delivery {
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
-pub(crate) struct RawAnswer {
+pub struct RawAnswer {
     /// Status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// Header fields in order of arrival, names as sent.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// The body.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// Statuses of the interim answers before it.
-    pub(crate) interim: Vec<u16>,
+    pub interim: Vec<u16>,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum NoAnswer {
+pub enum NoAnswer {
     /// The server closed the connection without one.
     Closed,
     /// None came in time.
@@ -78,7 +78,7 @@ impl From<std::io::Error> for NoAnswer {
 
 /// A connection, for more than one request.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     read: tcp::OwnedReadHalf,
     write: tcp::OwnedWriteHalf,
     buffer: Vec<u8>,
@@ -90,7 +90,7 @@ impl Connection {
     /// # Errors
     ///
     /// When nothing listens there.
-    pub(crate) async fn open(authority: &str) -> Result<Self, NoAnswer> {
+    pub async fn open(authority: &str) -> Result<Self, NoAnswer> {
         let stream = timeout(ANSWER_TIMEOUT, TcpStream::connect(authority)).await;
         let stream = stream.map_err(|_| NoAnswer::Timeout)??;
         stream.set_nodelay(true)?;
@@ -103,7 +103,7 @@ impl Connection {
     /// # Errors
     ///
     /// When the connection is broken.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), NoAnswer> {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), NoAnswer> {
         Ok(self.write.write_all(bytes).await?)
     }
 
@@ -112,7 +112,7 @@ impl Connection {
     /// # Errors
     ///
     /// When there is no answer.
-    pub(crate) async fn send(
+    pub async fn send(
         &mut self,
         head: &[u8],
         body: &[u8],
@@ -144,7 +144,7 @@ impl Connection {
     /// # Errors
     ///
     /// When there is none.
-    pub(crate) async fn receive(&mut self) -> Result<RawAnswer, NoAnswer> {
+    pub async fn receive(&mut self) -> Result<RawAnswer, NoAnswer> {
         timeout(ANSWER_TIMEOUT, self.answer(false)).await.unwrap_or(Err(NoAnswer::Timeout))
     }
 
@@ -153,7 +153,7 @@ impl Connection {
     /// # Errors
     ///
     /// When there is none.
-    pub(crate) async fn interim(&mut self) -> Result<u16, NoAnswer> {
+    pub async fn interim(&mut self) -> Result<u16, NoAnswer> {
         let head = timeout(ANSWER_TIMEOUT, head_of(&mut self.read, &mut self.buffer)).await;
         Ok(head.map_err(|_| NoAnswer::Timeout)??.0)
     }

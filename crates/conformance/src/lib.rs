@@ -15,7 +15,7 @@ mod bytes;
 mod cases;
 mod context;
 mod endpoint;
-mod http;
+pub mod http;
 mod model;
 mod offers;
 mod outcome;
