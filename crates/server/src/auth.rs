@@ -15,7 +15,11 @@ mod keys;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::{
+    HeaderMap, HeaderName,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, HOST, RANGE, REFERER, USER_AGENT},
+    request::Parts,
+};
 use icefield_engine::{
     Caller, Credential, Engine, SessionRefusal,
     policy::{ContextKeys, key},
@@ -88,6 +92,7 @@ impl Authenticator {
     ) -> Result<Authentic, ApiError> {
         let head = signed_head(parts);
         let authorization = Authorization::of(&head)?;
+        check_repeats(&parts.headers)?;
         exchange.facts.access_key = Some(authorization.access_key.clone());
         let credential = engine.credential(&authorization.access_key).await?;
         let credential =
@@ -191,6 +196,23 @@ fn check_token_header(
     Ok(())
 }
 
+/// Refuses a header that means something and comes twice.
+///
+/// A signature covers the values joined by commas, so whoever cuts a value at a comma into two headers does not break it,
+/// and would decide what is read. No client sends one twice.
+fn check_repeats(headers: &HeaderMap) -> Result<(), SigV4Error> {
+    let counts = |name: &HeaderName| name.as_str().starts_with("x-amz-") || ONCE.contains(name);
+    let repeated = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    match headers.keys().filter(|name| counts(name)).find(repeated) {
+        Some(_) => Err(SigV4Error::Malformed("a header of the service is there more than once")),
+        None => Ok(()),
+    }
+}
+
+/// Headers that mean something beside those of the service.
+const ONCE: [HeaderName; 7] =
+    [HOST, RANGE, CONTENT_RANGE, CONTENT_LENGTH, USER_AGENT, REFERER, header::UPLOAD_TOKEN];
+
 fn check_session(credential: &Credential, parts: &Parts, now: Timestamp) -> Result<(), ApiError> {
     let token = header::text(&parts.headers, &header::SECURITY_TOKEN);
     credential.admits(token.as_deref(), now).map_err(|refusal| match refusal {
@@ -209,9 +231,7 @@ fn caller(credential: Credential, peer: Peer, parts: &Parts) -> Caller {
     let mut context = ContextKeys::new()
         .with(key::SOURCE_IP, address)
         .with(key::SECURE_TRANSPORT, if peer.secure { "true" } else { "false" });
-    for (name, value) in
-        [(key::USER_AGENT, http::header::USER_AGENT), (key::REFERER, http::header::REFERER)]
-    {
+    for (name, value) in [(key::USER_AGENT, USER_AGENT), (key::REFERER, REFERER)] {
         if let Some(value) = header::text(&parts.headers, &value) {
             context = context.with(name, value);
         }

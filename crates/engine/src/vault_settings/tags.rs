@@ -15,9 +15,9 @@ impl Engine {
     /// `AccessDenied`; `VaultNotFound`; `InvalidTagCount` of none or more than 10; `TagLimit` when the vault would have more
     /// than 50.
     pub async fn add_tags(&self, access: &Access, tags: Tags) -> Result<(), EngineError> {
+        check_count(tags.len())?;
         let said = ContextKeys::of_tags(&tags);
         self.change_vault(access, Operation::AddTagsToVault, said, move |settings| {
-            check_count(tags.len())?;
             settings.tags.extend(tags.clone());
             if settings.tags.len() > TAGS_PER_VAULT {
                 return Err(EngineError::TagLimit(TAGS_PER_VAULT));
@@ -33,10 +33,10 @@ impl Engine {
     ///
     /// `AccessDenied`; `VaultNotFound`; `InvalidTagCount` of none or more than 10.
     pub async fn remove_tags(&self, access: &Access, keys: &[TagKey]) -> Result<(), EngineError> {
+        check_count(keys.len())?;
         let said = ContextKeys::of_tag_keys(keys);
         let keys = keys.to_vec();
         self.change_vault(access, Operation::RemoveTagsFromVault, said, move |settings| {
-            check_count(keys.len())?;
             settings.tags.retain(|key, _| !keys.contains(key));
             Ok(())
         })
@@ -53,6 +53,7 @@ impl Engine {
     }
 }
 
+/// Counts before anything is decided: what is compared with policies has to be little.
 fn check_count(count: usize) -> Result<(), EngineError> {
     if (1..=TAGS_PER_REQUEST).contains(&count) {
         return Ok(());

@@ -1,5 +1,5 @@
-use icefield_engine::Access;
-use icefield_protocol::{TagKey, TagValue, Tags};
+use icefield_engine::{Access, EngineError};
+use icefield_protocol::{TagKey, TagValue, Tags, limits::TAGS_PER_REQUEST};
 use serde_json::Value;
 
 use crate::{
@@ -24,7 +24,16 @@ pub(super) async fn add_tags_to_vault(
 /// Reads the tags of a request.
 pub(super) fn tags(body: &Object) -> Result<Tags, ApiError> {
     let tags = body.object("Tags")?.ok_or_else(|| ApiError::missing("Tags"))?;
+    check_count(tags.members().count())?;
     tags.members().map(|(key, value)| Ok((tag_key(key)?, tag_value(value)?))).collect()
+}
+
+/// Refuses more tags than a request may have before they are read, and compared with what policies say.
+pub(super) fn check_count(count: usize) -> Result<(), ApiError> {
+    if count > TAGS_PER_REQUEST {
+        return Err(EngineError::InvalidTagCount(count).into());
+    }
+    Ok(())
 }
 
 /// Reads the key of a tag.

@@ -2,7 +2,7 @@ use icefield_engine::Access;
 use icefield_protocol::TagKey;
 use serde_json::Value;
 
-use super::add_tags_to_vault::tag_key;
+use super::add_tags_to_vault::{check_count, tag_key};
 use crate::{
     error::ApiError,
     json::{Object, invalid},
@@ -26,6 +26,7 @@ pub(super) async fn remove_tags_from_vault(
 pub(super) fn keys(body: &Object) -> Result<Vec<TagKey>, ApiError> {
     let value = body.required("TagKeys")?;
     let keys = value.as_array().ok_or_else(|| invalid("TagKeys", value))?;
+    check_count(keys.len())?;
     let key = |key: &Value| tag_key(key.as_str().ok_or_else(|| invalid("tag key", key))?);
     keys.iter().map(key).collect()
 }

@@ -233,10 +233,37 @@ async fn the_tags_of_a_request_can_be_a_condition() {
         ("add", r#"{"Tags":{}}"#, 403),
         ("add", "{", 403),
         ("remove", r#"{"TagKeys":["shape"]}"#, 403),
+        // Too many are not compared with anything.
+        ("remove", r#"{"TagKeys":["colour","1","2","3","4","5","6","7","8","9","10"]}"#, 403),
         ("remove", r#"{"TagKeys":["colour"]}"#, 204),
     ] {
         let ask = world.ask("POST", &format!("/-/vaults/photos/tags?operation={operation}"));
         let answer = ask.body(body).signed_by(signer.clone()).send().await;
         assert_eq!(answer.status, status, "{operation} {body}: {answer:?}");
     }
+}
+
+/// A value that is cut at its commas into several headers has the same signature.
+#[tokio::test]
+async fn a_header_of_the_service_comes_once() {
+    let world = World::new().await;
+    world.create_vault("photos").await;
+    let upload = world
+        .ask("POST", "/-/vaults/photos/archives")
+        .header("x-amz-archive-description", "one,two")
+        .header("x-icefield-upload-token", "0".repeat(32))
+        .payload("x");
+    let head = upload.head();
+    let text = "Request cannot be authenticated: a header of the service is there more than once";
+    for (before, after) in [
+        ("one,two\r\n", "one\r\nx-amz-archive-description: two\r\n".to_owned()),
+        ("host: glacier.example", "host: glacier.example\r\nhost: glacier.example".to_owned()),
+        ("x-icefield", format!("x-icefield-upload-token: {}\r\nx-icefield", "1".repeat(32))),
+        ("host", "range: bytes=0-0\r\nrange: bytes=1-1\r\nhost".to_owned()),
+    ] {
+        let mut open = upload.begin_with(&head.replacen(before, &after, 1)).await;
+        open.write(b"x").await;
+        open.answer().await.assert_refused(403, "InvalidSignatureException", text);
+    }
+    assert_eq!(upload.send().await.status, 201);
 }
