@@ -46,9 +46,13 @@ fn boto3_finds_the_same_on_a_server_that_keeps_its_store_on_disk() {
 }
 
 #[test]
-fn the_developer_guide_can_be_followed_with_aws_cli() {
-    let Some(python) = tool("ICEFIELD_PYTHON") else { return };
-    run(Command::new(python).arg(script("python/aws_cli.py")));
+fn the_developer_guide_can_be_followed_with_aws_cli_for_archives() {
+    aws_cli("archives");
+}
+
+#[test]
+fn the_developer_guide_can_be_followed_with_aws_cli_for_locks_and_settings() {
+    aws_cli("settings");
 }
 
 #[test]
@@ -80,6 +84,11 @@ fn the_command_glacier_of_boto_2_works_unmodified() {
             run(&mut command);
         }
     }
+}
+
+fn aws_cli(walk_throughs: &str) {
+    let Some(python) = tool("ICEFIELD_PYTHON") else { return };
+    run(Command::new(python).arg(script("python/aws_cli.py")).arg(walk_throughs));
 }
 
 fn boto2(release: &str) {
