@@ -31,6 +31,7 @@ mod large_inventory;
 mod locked;
 mod many_files;
 mod memory;
+mod operate;
 mod ordinary_user;
 mod readme;
 mod retrieve;

@@ -5,3 +5,4 @@
 mod connection;
 mod glacier;
 mod notify;
+mod operate;
