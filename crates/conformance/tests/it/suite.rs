@@ -106,7 +106,7 @@ fn settings(setup: Setup) -> Settings {
 
 /// Cases that let a head or a body stall wait for these.
 fn server_settings() -> ServerSettings {
-    let stall = Duration::from_secs(5);
+    let stall = Duration::from_secs(10);
     let limits = Limits { header: stall, body_stall: stall, ..Limits::default() };
     ServerSettings { limits, ..ServerSettings::default() }
 }
