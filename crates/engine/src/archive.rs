@@ -7,7 +7,7 @@
 //! commit            tree hash, record      the archive becomes visible here or not at all
 //! ```
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use icefield_protocol::{ArchiveId, Description, Operation, UploadToken, limits};
 use icefield_store::{
     ArchiveEntry, Content, Entry, Outcome, StoreError,
@@ -18,10 +18,11 @@ use icefield_treehash::{Hashed, LinearHash, TreeHash};
 
 use crate::{
     access::Access,
-    body::{Declared, Drain, Hashing, StagedFile, check, joined},
+    body::{Declared, Drain, Hashing, StagedFile, check},
     engine::Engine,
     error::EngineError,
     policy::ContextKeys,
+    room::Taken,
 };
 
 /// What is said about an archive before its bytes come.
@@ -95,14 +96,25 @@ struct Put {
 /// Where the bytes of a new archive are until it is committed.
 #[derive(Debug)]
 enum Kept {
-    Memory(Vec<Bytes>),
+    /// Copied, so that no buffers are kept that the pieces came in.
+    Memory(BytesMut, Taken),
     File(StagedFile),
 }
 
 impl Kept {
+    /// Begins to keep an archive: in memory if it is small and there is room, else in a file.
+    async fn begin(engine: &Engine, size: u64) -> Result<Self, EngineError> {
+        let small = (size < engine.settings().small_archive_bytes).then_some(size);
+        let room = small.and_then(|size| engine.inner.room.take(size));
+        match (room, usize::try_from(size)) {
+            (Some(room), Ok(size)) => Ok(Self::Memory(BytesMut::with_capacity(size), room)),
+            _ => Ok(Self::File(StagedFile::create(engine.store()).await?)),
+        }
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         match self {
-            Self::Memory(chunks) => chunks.push(bytes),
+            Self::Memory(whole, _) => whole.extend_from_slice(&bytes),
             Self::File(file) => file.write(bytes).await?,
         }
         Ok(())
@@ -136,14 +148,10 @@ impl Engine {
         let NewArchive { description, token, size, linear } = new;
         let declared = Declared::Archive(size);
         let body = if let Some(first) = first {
-            Incoming::Repeat { first, drain: Drain::begin(self.store(), declared, linear) }
+            Incoming::Repeat { first, drain: Drain::begin(self, declared, linear) }
         } else {
-            let kept = if size < self.settings().small_archive_bytes {
-                Kept::Memory(Vec::new())
-            } else {
-                Kept::File(StagedFile::create(self.store()).await?)
-            };
-            let hashing = Hashing::begin(self.store(), declared, linear);
+            let kept = Kept::begin(self, size).await?;
+            let hashing = Hashing::begin(self, declared, linear);
             Incoming::New { put: Put { vault, description, token }, hashing, kept }
         };
         Ok(Receiving { engine: self.clone(), body })
@@ -363,8 +371,9 @@ impl HashedArchive {
             Complete::New { put, hashed, kept } => {
                 let engine = &self.engine;
                 match kept {
-                    Kept::Memory(chunks) => {
-                        engine.store_archive(put, &hashed, Content::Here, joined(chunks)).await?
+                    Kept::Memory(whole, _room) => {
+                        let body = whole.freeze();
+                        engine.store_archive(put, &hashed, Content::Here, body).await?
                     }
                     Kept::File(file) => {
                         let (extent, name) = file.finish(&hashed).await?;

@@ -4,14 +4,16 @@
 //! id that the ledger knows as staged before the first byte, so a body that is dropped leaves nothing but garbage for
 //! the sweep. Memory is bounded by the buffers in hand, never by the length.
 
-use bytes::{Bytes, BytesMut};
+use std::fmt;
+
+use bytes::Bytes;
 use futures_util::future::join;
 use icefield_protocol::ByteRange;
 use icefield_store::{Extent, Store, StoreError, entry::PayloadId, payload::PayloadWriter};
-use icefield_treehash::{HashStream, Hashed, LinearHash, Roles, TreeHash};
+use icefield_treehash::{HashStream, Hashed, Hasher, LinearHash, Roles, TreeHash};
 use tokio::runtime::Handle;
 
-use crate::error::EngineError;
+use crate::{engine::Engine, error::EngineError, room::Taken};
 
 /// What the caller said would come.
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +68,12 @@ impl Count {
 #[derive(Debug)]
 pub(crate) struct Hashing {
     count: Count,
-    stream: HashStream,
+    stream: Stream,
 }
 
 impl Hashing {
-    pub(crate) fn begin(store: &Store, declared: Declared, linear: bool) -> Self {
-        let stream = store.hashing().start(Roles { linear });
+    pub(crate) fn begin(engine: &Engine, declared: Declared, linear: bool) -> Self {
+        let stream = Stream::begin(engine, declared, Roles { linear });
         Self { count: Count { declared, received: 0 }, stream }
     }
 
@@ -100,17 +102,61 @@ impl Hashing {
     }
 }
 
+/// Where a body is hashed.
+enum Stream {
+    /// By the store's threads, several leaves at once. What is not a whole leaf yet is kept, so this takes room.
+    Pooled(HashStream, Taken),
+    /// By whoever brings the bytes, which keeps none of them.
+    Own(Hasher),
+}
+
+/// The most bytes that a pooled stream keeps: a leaf, in a buffer that has grown to twice as much.
+const KEPT_BY_A_STREAM: u64 = 2 << 20;
+
+impl Stream {
+    fn begin(engine: &Engine, declared: Declared, roles: Roles) -> Self {
+        let kept = declared.size().saturating_mul(2).min(KEPT_BY_A_STREAM);
+        match engine.inner.room.take(kept) {
+            Some(room) => Self::Pooled(engine.store().hashing().start(roles), room),
+            None => Self::Own(Hasher::new(roles)),
+        }
+    }
+
+    async fn submit(&mut self, bytes: Bytes) {
+        match self {
+            Self::Pooled(stream, _) => stream.submit(bytes).await,
+            Self::Own(hasher) => hasher.update(&bytes),
+        }
+    }
+
+    async fn finish(self) -> Hashed {
+        match self {
+            Self::Pooled(stream, _room) => stream.finish().await,
+            Self::Own(hasher) => hasher.finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pooled(stream, _) => stream.fmt(f),
+            Self::Own(hasher) => hasher.fmt(f),
+        }
+    }
+}
+
 /// A body that nobody needs, because its archive exists already.
 #[derive(Debug)]
 pub(crate) struct Drain {
     count: Count,
     /// The caller may still have a linear hash to compare.
-    hashing: Option<HashStream>,
+    hashing: Option<Stream>,
 }
 
 impl Drain {
-    pub(crate) fn begin(store: &Store, declared: Declared, linear: bool) -> Self {
-        let hashing = linear.then(|| store.hashing().start(Roles { linear }));
+    pub(crate) fn begin(engine: &Engine, declared: Declared, linear: bool) -> Self {
+        let hashing = linear.then(|| Stream::begin(engine, declared, Roles { linear }));
         Self { count: Count { declared, received: 0 }, hashing }
     }
 
@@ -204,16 +250,4 @@ pub(crate) fn check(expected: Option<TreeHash>, computed: TreeHash) -> Result<()
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// Joins buffers; a single one is taken as it is.
-pub(crate) fn joined(mut chunks: Vec<Bytes>) -> Bytes {
-    if chunks.len() == 1 {
-        return chunks.swap_remove(0);
-    }
-    let mut whole = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-    for chunk in &chunks {
-        whole.extend_from_slice(chunk);
-    }
-    whole.freeze()
 }

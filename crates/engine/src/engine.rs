@@ -18,6 +18,7 @@ use crate::{
     compliance::ComplianceClock,
     error::EngineError,
     id::Sealer,
+    room::Room,
     settings::Settings,
     upload::UploadLocks,
 };
@@ -56,6 +57,8 @@ pub(crate) struct Inner {
     /// Held while due jobs are run, so that no job is run twice.
     pub(crate) running: Mutex<()>,
     pub(crate) uploads: UploadLocks,
+    /// What bodies on their way in may keep in memory.
+    pub(crate) room: Room,
     /// Rung when something was put into the outbox.
     pub(crate) outbox: Notify,
 }
@@ -99,6 +102,7 @@ impl Engine {
             retrieving: Mutex::new(()),
             running: Mutex::new(()),
             uploads: UploadLocks::default(),
+            room: Room::new(),
             outbox: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -24,6 +24,7 @@ mod page;
 pub mod policy;
 mod random;
 mod retrieval_policy;
+mod room;
 mod settings;
 mod topic;
 mod upload;

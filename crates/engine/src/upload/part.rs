@@ -12,8 +12,8 @@ use icefield_treehash::{Hashed, LinearHash, TreeHash};
 
 use super::locks::to_the_end;
 use crate::{
-    body::{Declared, Hashing, StagedFile, check},
     access::Access,
+    body::{Declared, Hashing, StagedFile, check},
     engine::Engine,
     error::EngineError,
     page::{page_limit, page_of, read_marker},
@@ -63,7 +63,7 @@ impl Engine {
         let index = part_index(&row, range).ok_or(EngineError::InvalidContentRange(range))?;
         let part = Part { engine: self.clone(), upload, id: id.clone(), index };
         let file = StagedFile::create(self.store()).await?;
-        let hashing = Hashing::begin(self.store(), Declared::Part(range), linear);
+        let hashing = Hashing::begin(self, Declared::Part(range), linear);
         Ok(ReceivingPart { part, hashing, file })
     }
 

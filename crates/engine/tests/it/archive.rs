@@ -1,5 +1,6 @@
 //! Archives of a single request.
 
+use bytes::Bytes;
 use icefield_engine::{EngineError, NewArchive, Settings};
 use icefield_protocol::{ArchiveId, ErrorCode};
 use icefield_treehash::LinearHash;
@@ -272,4 +273,38 @@ async fn ids_that_are_forged_or_of_another_vault_are_told_apart() {
     world.engine.delete_archive(&world.account, &world.vault, &archive.id).await.unwrap();
     let row = world.engine.store().ledger().vault(&world.account, &other).await.unwrap().unwrap();
     assert_eq!(row.writes, 0, "nothing happened in the other vault");
+}
+
+/// Clients that stop in the middle keep what they have; others are not kept waiting, and no more memory is taken.
+#[tokio::test]
+async fn archives_beyond_the_room_in_memory_are_stored_all_the_same() {
+    let world = World::new().await;
+    let begin = async |size| {
+        let receiving = world.engine.receive_archive(&world.account, &world.vault, new(size)).await;
+        receiving.unwrap()
+    };
+    let in_packs = async || world.engine.store().payload().used_bytes().await.unwrap().0;
+    let mut stopped = Vec::new();
+    // There are 64 MiB of room, and each of these takes two for a leaf that does not become complete.
+    for _ in 0..32 {
+        let mut receiving = begin(4 * MIB).await;
+        receiving.write(bytes(1, MIB - 1)).await.unwrap();
+        stopped.push(receiving);
+    }
+    let before = in_packs().await;
+    for size in [100_000, 3 * MIB + 5] {
+        let body = bytes(2, size);
+        let mut receiving = begin(size).await;
+        for chunk in body.chunks(70_001) {
+            receiving.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+        }
+        let stored = receiving.commit(Some(tree_hash(&body))).await.unwrap();
+        assert_eq!(stored.linear, Some(LinearHash::of(&body)));
+        let job = world.retrieve(&stored.id, None).await;
+        assert!(world.output(&job, None).await.unwrap() == body);
+    }
+    assert!(in_packs().await < before + 100_000, "the small one lies in a file, too");
+    drop(stopped);
+    world.put(&bytes(3, 100_000)).await;
+    assert!(in_packs().await > before + 100_000, "there is room again");
 }
