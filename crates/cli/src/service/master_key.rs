@@ -1,13 +1,14 @@
 //! The file of the master key: 64 hex digits that only their owner may read, made on first use.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::Path,
 };
 
 use icefield_engine::MasterKey;
+use rustix::process::geteuid;
 
 use crate::failure::Failure;
 
@@ -21,8 +22,8 @@ pub(crate) fn master_key(path: &Path) -> anyhow::Result<MasterKey> {
             Ok(key)
         }
         Err(error) => Err(failed("read", path, error).into()),
-        Ok((text, mode)) => {
-            if mode & 0o077 != 0 {
+        Ok((text, found)) => {
+            if others_may_use(found.mode(), found.uid(), geteuid().as_raw()) {
                 return Err(Failure::usage(format!(
                     "others than its owner may read the master key {}",
                     path.display()
@@ -45,9 +46,17 @@ fn failed(doing: &str, path: &Path, error: io::Error) -> Failure {
         .hint("ICEFIELD_MASTER_KEY_FILE or master_key_file names another place, outside the data directory")
 }
 
-fn read(path: &Path) -> io::Result<(String, u32)> {
-    let mode = fs::metadata(path)?.mode();
-    Ok((fs::read_to_string(path)?, mode))
+fn read(path: &Path) -> io::Result<(String, Metadata)> {
+    let found = fs::metadata(path)?;
+    Ok((fs::read_to_string(path)?, found))
+}
+
+/// Whether the file is not for us alone. One that root lends us, as systemd does with credentials, has to be readable for
+/// us in some way: an access list that does so shows as what the group may.
+fn others_may_use(mode: u32, owner: u32, us: u32) -> bool {
+    let is_lent = owner == 0 && us != 0;
+    let forbidden = if is_lent { 0o037 } else { 0o077 };
+    mode & forbidden != 0
 }
 
 /// Writes beside the path, then links: whoever comes second gets an error instead of another key.
@@ -90,6 +99,16 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(dir.path().join("new")).unwrap().mode() & 0o777, 0o700);
         assert_eq!(master_key(&path).unwrap().as_bytes(), key.as_bytes());
+    }
+
+    #[test]
+    fn a_key_may_be_lent_by_root_to_a_service_but_not_to_everybody() {
+        assert!(!others_may_use(0o100_440, 0, 998));
+        for (mode, owner, us) in
+            [(0o440, 998, 998), (0o440, 0, 0), (0o444, 0, 998), (0o460, 0, 998), (0o604, 998, 998)]
+        {
+            assert!(others_may_use(mode, owner, us), "{mode:o}");
+        }
     }
 
     #[test]
