@@ -26,6 +26,10 @@ use crate::{
 const LISTEN: &str = "127.0.0.1:9440";
 /// Where metrics and health are told.
 const METRICS_LISTEN: &str = "127.0.0.1:9441";
+/// Files that are open whoever connects: the store's, the ledger's, sockets.
+const OWN_FILES: usize = 256;
+/// A socket, and a payload file with its hashes.
+const FILES_PER_CONNECTION: usize = 3;
 /// The key of `--dev`: known to everybody, so it opens nothing but what `--dev` serves.
 const DEV_ACCESS_KEY: &str = "ICEFIELDDEVELOPMENT0";
 const DEV_SECRET_KEY: &str = "development/only/secret/of/icefield/serve";
@@ -63,11 +67,11 @@ pub(crate) async fn run(
     service.set("listen", "--listen", serve.listen.as_ref());
     service.set("metrics_listen", "--metrics-listen", serve.metrics_listen.as_ref());
     service.set("region", "--region", session.global.region.as_ref());
-    let settings = service.server()?;
+    let mut settings = service.server()?;
     begin_log(&service, session)?;
 
     let listen = service.value("listen").map_or(LISTEN, |value| value.text.as_str()).to_owned();
-    allow_many_files();
+    allow_many_files(&mut settings.limits.connections);
     let listener = bind(&listen, "--listen").await?;
     let usual = if serve.dev { NONE } else { METRICS_LISTEN };
     let metrics = match service.value("metrics_listen").map_or(usual, |value| &value.text) {
@@ -128,12 +132,27 @@ pub(crate) async fn run(
     }
 }
 
-/// Each connection is an open file, and so is what is written for it: takes all that the system allows.
-fn allow_many_files() {
+/// Each connection is an open file, and so is what is written for it: takes all files that the system allows, and no more
+/// connections than leave enough of them.
+fn allow_many_files(connections: &mut usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let files = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+            current
+        }
+    };
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let fit = files.saturating_sub(OWN_FILES) / FILES_PER_CONNECTION;
+    if *connections > fit {
+        tracing::warn!(
+            files,
+            connections = fit,
+            "fewer connections than set: raise the limit of open files"
+        );
+        *connections = fit.max(1);
     }
 }
 

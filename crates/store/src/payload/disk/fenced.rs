@@ -51,7 +51,11 @@ impl Disk {
     /// Makes the names in a folder durable, or fences.
     pub(crate) fn sync_dir(&self, path: &str) -> Result<(), StoreError> {
         self.writable()?;
-        self.synced(self.volume.sync_dir(path), path)
+        match self.volume.sync_dir(path) {
+            // Only opening the folder runs out of descriptors: nothing was synced, so nothing failed to be.
+            Err(error) if is_out_of_descriptors(&error) => Err(self.failed("opening", path, error)),
+            synced => self.synced(synced, path),
+        }
     }
 
     fn synced(&self, result: io::Result<()>, path: &str) -> Result<(), StoreError> {
@@ -97,6 +101,12 @@ impl Disk {
     pub(crate) fn failed(&self, doing: &'static str, path: &str, error: io::Error) -> StoreError {
         StoreError::io(doing, self.volume.root().join(path), error)
     }
+}
+
+/// Whether too many files are open, in the process or on the machine.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
 /// Bytes at `path` that fail their check.

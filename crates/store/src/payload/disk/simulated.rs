@@ -41,6 +41,8 @@ struct State {
     /// This sync fails, once.
     fail_sync_at: Option<u64>,
     is_cut: bool,
+    /// No folder can be opened any more.
+    out_of_descriptors: bool,
     /// Bytes left on the volume.
     room: Option<u64>,
 }
@@ -102,6 +104,10 @@ impl SimulatedVolume {
 
     pub(crate) fn fail_sync_at(&self, sync: u64) {
         self.state().fail_sync_at = Some(sync);
+    }
+
+    pub(crate) fn set_out_of_descriptors(&self, out: bool) {
+        self.state().out_of_descriptors = out;
     }
 
     pub(crate) fn set_room(&self, bytes: Option<u64>) {
@@ -257,6 +263,9 @@ impl Volume for SimulatedVolume {
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
+        if self.alive()?.out_of_descriptors {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         self.alive()?.sync(|state| {
             state
                 .durable_names

@@ -211,6 +211,20 @@ async fn a_failed_sync_is_the_last_write() {
     }
 }
 
+/// Idle connections could use up the descriptors of a server, and the next upload ended it for good.
+#[tokio::test]
+async fn running_out_of_descriptors_is_no_failed_sync() {
+    let volume = SimulatedVolume::new();
+    let payload = on(volume.clone(), PACK_BYTES);
+    payload.append(vec![vault(1)]).await.unwrap();
+    volume.set_out_of_descriptors(true);
+    let failed = write_file(&payload, id(1), &pattern(10, 1)).await;
+    assert!(matches!(failed, Err(StoreError::Io { .. })), "{failed:?}");
+    volume.set_out_of_descriptors(false);
+    write_file(&payload, id(2), &pattern(10, 1)).await.unwrap();
+    payload.append(vec![vault(2)]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_full_volume_keeps_what_it_has_and_nothing_half() {
     let volume = SimulatedVolume::new();
