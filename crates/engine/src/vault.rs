@@ -164,22 +164,24 @@ impl Engine {
         let period = |time: Timestamp| time.saturating_since(row.created).as_millis() / interval;
         let since = match row.inventory {
             Some(inventory) => inventory.date,
-            None => self.first_write(row).await?.unwrap_or(row.created),
+            None => self.any_write(row).await?.unwrap_or(row.created),
         };
         Ok(period(now) > period(since))
     }
 
-    /// When the vault's first archive was created, if that is still known.
-    async fn first_write(&self, row: &VaultRow) -> Result<Option<Timestamp>, EngineError> {
-        let first = ArchiveQuery {
+    /// When one of the vault's archives was created, if any is left. While there is no inventory all of them are of one
+    /// period: the first use of the next period takes one. So the first of the list will do; that of the first write may be
+    /// deleted and forgotten, and who looks for it looks at every archive of the vault.
+    async fn any_write(&self, row: &VaultRow) -> Result<Option<Timestamp>, EngineError> {
+        let any = ArchiveQuery {
             vault: row.number,
-            writes: 1,
+            writes: row.writes,
             after: None,
             start: None,
             end: None,
             limit: 1,
         };
-        let rows = self.store().ledger().archives(first).await?;
+        let rows = self.store().ledger().archives(any).await?;
         Ok(rows.first().map(|archive| archive.created))
     }
 
