@@ -1,6 +1,9 @@
 //! Requests written by hand and answers kept as they came.
 
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{
+    fmt::{self, Write as _},
+    net::SocketAddr,
+};
 
 use icefield_protocol::{
     LinearHash, Timestamp,
@@ -161,11 +164,19 @@ impl Open {
 }
 
 /// An answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    /// Shows the body as text: most of them are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{} {:?} {body}", self.status, self.headers)
+    }
 }
 
 impl Answer {
