@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) uploads: UploadLocks,
     /// What bodies on their way in may keep in memory.
     pub(crate) room: Room,
+    /// What outputs on their way out may read ahead.
+    pub(crate) outgoing: Room,
     /// Rung when something was put into the outbox.
     pub(crate) outbox: Notify,
 }
@@ -103,6 +105,7 @@ impl Engine {
             running: Mutex::new(()),
             uploads: UploadLocks::default(),
             room: Room::new(),
+            outgoing: Room::new(),
             outbox: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })

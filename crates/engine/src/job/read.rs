@@ -16,12 +16,12 @@ use icefield_store::{
 };
 use icefield_treehash::{LEAF_SIZE, LEAF_SIZE_BYTES, TreeHash};
 
-use crate::{engine::Engine, error::EngineError};
+use crate::{engine::Engine, error::EngineError, room::Taken};
 
 /// Payload files opened at a time.
 const FILES_AHEAD: usize = 2;
 
-/// MiBs being read and verified at a time.
+/// MiBs being read and verified at a time, where there is room for them; elsewhere one.
 const LEAVES_AHEAD: usize = 4;
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, EngineError>> + Send>>;
@@ -29,6 +29,8 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, EngineError>> + Send>>;
 /// Yields the bytes of a job's output in order.
 pub struct OutputReader {
     chunks: Option<Chunks>,
+    /// For what is read ahead. A receiver may be slow, so nobody waits for it.
+    room: Option<Taken>,
 }
 
 impl OutputReader {
@@ -48,7 +50,10 @@ impl OutputReader {
 
 impl fmt::Debug for OutputReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OutputReader").field("ended", &self.chunks.is_none()).finish()
+        f.debug_struct("OutputReader")
+            .field("ended", &self.chunks.is_none())
+            .field("reads_ahead", &self.room.is_some())
+            .finish()
     }
 }
 
@@ -91,11 +96,13 @@ impl StoredBytes {
     /// Yields the bytes of `range`.
     pub(super) fn read(self, engine: &Engine, range: ByteRange) -> OutputReader {
         let engine = engine.clone();
+        let room = engine.inner.outgoing.take(LEAVES_AHEAD as u64 * LEAF_SIZE_BYTES);
+        let ahead = if room.is_some() { LEAVES_AHEAD } else { 1 };
         let chunks: Chunks = match self.place {
             Place::Record(place) => Box::pin(read_record(engine, self.what, place, range)),
-            Place::Files(files) => Box::pin(read_files(engine, self.what, &files, range)),
+            Place::Files(files) => Box::pin(read_files(engine, self.what, &files, range, ahead)),
         };
-        OutputReader { chunks: Some(chunks) }
+        OutputReader { chunks: Some(chunks), room }
     }
 
     /// Returns the tree hash of a tree-aligned range, from stored hashes.
@@ -165,6 +172,7 @@ fn read_files(
     what: Arc<str>,
     files: &[Extent],
     range: ByteRange,
+    ahead: usize,
 ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
     stream::iter(spans(files, range))
         .map(move |span| {
@@ -182,7 +190,7 @@ fn read_files(
             })
         })
         .map(|piece| async move { piece?.read().await })
-        .buffered(LEAVES_AHEAD)
+        .buffered(ahead)
 }
 
 /// The bytes of one payload file that a range touches.

@@ -308,3 +308,25 @@ async fn archives_beyond_the_room_in_memory_are_stored_all_the_same() {
     world.put(&bytes(3, 100_000)).await;
     assert!(in_packs().await > before + 100_000, "there is room again");
 }
+
+#[tokio::test]
+async fn outputs_beyond_the_room_for_reading_ahead_come_all_the_same() {
+    let world = World::new().await;
+    let body = bytes(1, 6 * MIB + 3);
+    let stored = world.put(&body).await;
+    let job = world.retrieve(&stored.id, None).await;
+    let mut slow = Vec::new();
+    for _ in 0..17 {
+        let mut output =
+            world.engine.job_output(&world.account, &world.vault, &job, None).await.unwrap();
+        output.reader.next().await.unwrap().unwrap();
+        slow.push(output);
+    }
+    let last = slow.last().unwrap();
+    assert!(format!("{:?}", last.reader).contains("reads_ahead: false"), "{last:?}");
+    assert!(format!("{:?}", slow[0].reader).contains("reads_ahead: true"));
+    assert!(world.output(&job, None).await.unwrap() == body);
+    slow.clear();
+    let output = world.engine.job_output(&world.account, &world.vault, &job, None).await.unwrap();
+    assert!(format!("{:?}", output.reader).contains("reads_ahead: true"));
+}
