@@ -4,5 +4,6 @@
 
 mod connection;
 mod glacier;
+mod hostile;
 mod notify;
 mod operate;
