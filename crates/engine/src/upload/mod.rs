@@ -71,7 +71,21 @@ impl Engine {
             // Deleted and forgotten.
             return Err(EngineError::UsedToken(token));
         }
+        self.still_in_its_vault(access, &known).await?;
         self.upload_id(&known)
+    }
+
+    /// Takes a new upload back whose vault was deleted meanwhile, perhaps before the upload was there to go with it.
+    async fn still_in_its_vault(
+        &self,
+        access: &Access,
+        upload: &UploadRow,
+    ) -> Result<(), EngineError> {
+        let vault = self.vault(access, Operation::InitiateMultipartUpload).await;
+        if let Err(EngineError::VaultNotFound(_)) = vault {
+            self.store().ledger().abort_upload(upload.number, self.now()).await?;
+        }
+        vault.map(drop)
     }
 
     /// Lists uploads in progress in the order of their creation; the marker is the ID of the first of the next page.
