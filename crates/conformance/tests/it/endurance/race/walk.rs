@@ -54,7 +54,8 @@ impl Walker {
             6..10 => self.plain("DeleteVault", VAULTS[one], "DELETE", "", b"", &[204, 400]).await,
             10..27 => self.upload(vault).await,
             27..37 => self.delete().await,
-            37..43 => self.initiate(vault).await,
+            // Where vaults are deleted, too.
+            37..43 => self.initiate(VAULTS[one]).await,
             43..60 => self.part().await,
             60..69 => self.complete().await,
             69..73 => self.abort().await,
@@ -221,8 +222,8 @@ impl Walker {
         match self.random.within(0..4) {
             0 => self.plain("DescribeVault", vault, "GET", "", b"", seen).await,
             1 => {
-                self.plain("ListMultipartUploads", vault, "GET", "/multipart-uploads", b"", seen)
-                    .await
+                let below = "/multipart-uploads";
+                self.plain("ListMultipartUploads", vault, "GET", below, b"", seen).await;
             }
             2 => self.plain("ListJobs", vault, "GET", "/jobs", b"", seen).await,
             _ => {
@@ -254,7 +255,8 @@ impl Walker {
                 self.plain(name, vault, "PUT", "/access-policy", body.as_bytes(), done).await;
             }
             5 => {
-                self.plain("GetVaultAccessPolicy", vault, "GET", "/access-policy", b"", seen).await
+                let below = "/access-policy";
+                self.plain("GetVaultAccessPolicy", vault, "GET", below, b"", seen).await;
             }
             _ => {
                 let name = "DeleteVaultAccessPolicy";
