@@ -89,8 +89,19 @@ impl Engine {
             identity: identity.iter().map(|(name, policy)| (*name, policy)).collect(),
             access: access.as_ref(),
             lock: lock.as_ref(),
+            lock_keys: Some(&self.by_compliance_clock(question.keys)),
         };
         decide(question, &set)
+    }
+
+    /// The same request at the time of the clock that nobody can set: a rule of a lock that names a date holds until
+    /// both clocks have passed it.
+    fn by_compliance_clock(&self, keys: &ContextKeys) -> ContextKeys {
+        let time = self.compliance_time();
+        let seconds = time.unix_millis().div_euclid(1000);
+        keys.clone()
+            .instead(key::CURRENT_TIME, time.to_seconds_string())
+            .instead(key::EPOCH_TIME, seconds.to_string())
     }
 
     fn keys_of(

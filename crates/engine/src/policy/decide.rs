@@ -33,6 +33,8 @@ pub struct PolicySet<'a> {
     pub access: Option<&'a Policy>,
     /// The vault's lock policy, in progress or locked.
     pub lock: Option<&'a Policy>,
+    /// The same request as the lock policy may see it, too: by a clock that nobody can set.
+    pub lock_keys: Option<&'a ContextKeys>,
 }
 
 /// Yes or no, and why.
@@ -72,7 +74,8 @@ pub struct StatementRef {
     pub sid: Option<String>,
 }
 
-/// Decides.
+/// Decides. Where a request can be understood in several ways (see [`ContextKeys`]), a denial applies if it does in any of
+/// them, and a permission only if it does in all.
 ///
 /// 1. A matching `Deny` in any policy refuses, whoever asks. The lock policy is looked at first, as the one that cannot
 ///    be changed. One exception keeps owners from locking themselves out: the access policy cannot deny the owner's
@@ -82,7 +85,8 @@ pub struct StatementRef {
 /// 4. A caller of another account needs one in its own account, whose root has it by itself, and one of the vault.
 #[must_use]
 pub fn decide(question: &Question<'_>, set: &PolicySet<'_>) -> Decision {
-    if let Some(deny) = denial(question, set) {
+    let readings = Readings::of(question, set);
+    if let Some(deny) = denial(question, set, &readings) {
         return Decision { allowed: false, by: Reason::Deny(deny) };
     }
     let root = question.principal.user.is_none();
@@ -90,13 +94,13 @@ pub fn decide(question: &Question<'_>, set: &PolicySet<'_>) -> Decision {
     if root && own {
         return Decision { allowed: true, by: Reason::Root };
     }
-    let identity = set
-        .identity
-        .iter()
-        .find_map(|(name, policy)| find(policy, Effect::Allow, question, || user_policy(name)));
-    let vault = [(set.access, ACCESS), (set.lock, LOCK)]
-        .into_iter()
-        .find_map(|(policy, name)| find(policy?, Effect::Allow, question, || name.to_owned()));
+    let identity = set.identity.iter().find_map(|(name, policy)| {
+        find(policy, Effect::Allow, question, &readings.usual, || user_policy(name))
+    });
+    let vault = [(set.access, ACCESS, &readings.usual), (set.lock, LOCK, &readings.of_lock)];
+    let vault = vault.into_iter().find_map(|(policy, name, readings)| {
+        find(policy?, Effect::Allow, question, readings, || name.to_owned())
+    });
     let (allowed, by) = match (identity, vault) {
         (Some(allow), _) | (None, Some(allow)) if own => (true, Reason::Allow(allow)),
         (Some(_), Some(allow)) => (true, Reason::Allow(allow)),
@@ -117,16 +121,35 @@ fn user_policy(name: &str) -> String {
 }
 
 /// The first statement that denies.
-fn denial(question: &Question<'_>, set: &PolicySet<'_>) -> Option<StatementRef> {
+fn denial(
+    question: &Question<'_>,
+    set: &PolicySet<'_>,
+    readings: &Readings,
+) -> Option<StatementRef> {
     let access = set.access.filter(|_| !is_way_back_in(question));
-    let vault = [(set.lock, LOCK), (access, ACCESS)]
-        .into_iter()
-        .find_map(|(policy, name)| find(policy?, Effect::Deny, question, || name.to_owned()));
+    let vault = [(set.lock, LOCK, &readings.of_lock), (access, ACCESS, &readings.usual)];
+    let vault = vault.into_iter().find_map(|(policy, name, readings)| {
+        find(policy?, Effect::Deny, question, readings, || name.to_owned())
+    });
     vault.or_else(|| {
-        set.identity
-            .iter()
-            .find_map(|(name, policy)| find(policy, Effect::Deny, question, || user_policy(name)))
+        set.identity.iter().find_map(|(name, policy)| {
+            find(policy, Effect::Deny, question, &readings.usual, || user_policy(name))
+        })
     })
+}
+
+/// Every way to understand a request.
+struct Readings {
+    usual: Vec<ContextKeys>,
+    of_lock: Vec<ContextKeys>,
+}
+
+impl Readings {
+    fn of(question: &Question<'_>, set: &PolicySet<'_>) -> Self {
+        let usual = question.keys.readings();
+        let more = set.lock.and(set.lock_keys).map(ContextKeys::readings).unwrap_or_default();
+        Self { of_lock: usual.iter().cloned().chain(more).collect(), usual }
+    }
 }
 
 /// Whether the owner's root asks for what repairs an access policy that denies everyone everything.
@@ -146,10 +169,17 @@ fn find(
     policy: &Policy,
     effect: Effect,
     question: &Question<'_>,
+    readings: &[ContextKeys],
     name: impl FnOnce() -> String,
 ) -> Option<StatementRef> {
     let applies = |statement: &super::statement::Statement| {
-        statement.effect == effect && statement.applies(question)
+        let mut read =
+            readings.iter().map(|keys| statement.applies(&Question { keys, ..*question }));
+        statement.effect == effect
+            && match effect {
+                Effect::Deny => read.any(|applies| applies),
+                Effect::Allow => read.all(|applies| applies),
+            }
     };
     let index = policy.statements.iter().position(applies)?;
     Some(StatementRef { policy: name(), index, sid: policy.statements[index].sid.clone() })

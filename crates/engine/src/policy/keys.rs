@@ -60,9 +60,23 @@ pub mod key {
 /// it would cost the product of their lengths.
 const MAX_VALUE_CHARS: usize = 2048;
 
-/// The keys of one request. Names are compared without case, as IAM does, the tag's key in them included.
+/// Prefixes of names that end with the key of a tag.
+const TAG_PREFIXES: [&str; 3] = [key::GLACIER_RESOURCE_TAG, key::RESOURCE_TAG, key::REQUEST_TAG];
+
+/// The keys of one request. Names are compared without case, as IAM does.
+///
+/// The key of a tag in a name is where that is not enough: tags know case. Two tags that differ in nothing else are one
+/// condition key with two values, and with a second one somebody could talk over the first. So [`Self::readings`] tells
+/// every way in which such a request can be understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContextKeys(BTreeMap<String, Vec<String>>);
+pub struct ContextKeys {
+    /// By name in lower case.
+    folded: BTreeMap<String, Vec<String>>,
+    /// Those of tags, by prefix in lower case and the tag's key as it is.
+    exact: BTreeMap<String, Vec<String>>,
+    /// Whether tags are looked up as they are.
+    by_exact: bool,
+}
 
 impl ContextKeys {
     /// No keys.
@@ -113,21 +127,63 @@ impl ContextKeys {
         name: &str,
         values: impl IntoIterator<Item = V>,
     ) -> Self {
-        let known = self.0.entry(name.to_lowercase()).or_default();
-        known.extend(values.into_iter().map(|value| shortened(value.into())));
+        let values: Vec<String> = values.into_iter().map(|value| shortened(value.into())).collect();
+        if let Some(exact) = of_tag(name) {
+            self.exact.entry(exact).or_default().extend(values.clone());
+        }
+        self.folded.entry(name.to_lowercase()).or_default().extend(values);
         self
     }
 
     /// Adds all keys of `other`.
     #[must_use]
     pub fn and(self, other: &Self) -> Self {
-        other.0.iter().fold(self, |keys, (name, values)| keys.with_many(name, values.clone()))
+        let mut keys = self;
+        for (mine, more) in [(&mut keys.folded, &other.folded), (&mut keys.exact, &other.exact)] {
+            for (name, values) in more {
+                mine.entry(name.clone()).or_default().extend(values.iter().cloned());
+            }
+        }
+        keys
+    }
+
+    /// Sets the values of a key in place of those that it has.
+    #[must_use]
+    pub fn instead(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.folded.remove(&name.to_lowercase());
+        self.with(name, value)
+    }
+
+    /// Returns every way to understand the request: with tags looked up without case, taking one of those that differ
+    /// in case only at a time; and with tags looked up as they are.
+    pub(super) fn readings(&self) -> Vec<Self> {
+        if self.exact.is_empty() {
+            return vec![self.clone()];
+        }
+        let is_tag = |name: &str| of_tag(name).is_some();
+        let tags = self.folded.iter().filter(|(name, _)| is_tag(name));
+        let most = tags.map(|(_, values)| values.len()).max().unwrap_or(1).max(1);
+        let pick = |which: usize| {
+            let mut reading = self.clone();
+            for (name, values) in &mut reading.folded {
+                if is_tag(name) && values.len() > 1 {
+                    *values = vec![values.swap_remove(which.min(values.len() - 1))];
+                }
+            }
+            reading
+        };
+        let exact = Self { by_exact: true, ..self.clone() };
+        (0..most).map(pick).chain([exact]).collect()
     }
 
     /// Returns the values of a key; empty when it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> &[String] {
-        self.0.get(&name.to_lowercase()).map_or(&[], Vec::as_slice)
+        let values = match of_tag(name) {
+            Some(exact) if self.by_exact => self.exact.get(&exact),
+            _ => self.folded.get(&name.to_lowercase()),
+        };
+        values.map_or(&[], Vec::as_slice)
     }
 
     /// The value of a key that has exactly one.
@@ -144,6 +200,15 @@ fn shortened(mut value: String) -> String {
         value.truncate(end);
     }
     value
+}
+
+/// Returns the name with its prefix in lower case and the tag's key as it is, if it is the name of a tag.
+fn of_tag(name: &str) -> Option<String> {
+    TAG_PREFIXES.iter().find_map(|prefix| {
+        let (start, tag) = name.split_at_checked(prefix.len())?;
+        let is_tag = start.eq_ignore_ascii_case(prefix) && !tag.is_empty();
+        is_tag.then(|| format!("{}{tag}", start.to_ascii_lowercase()))
+    })
 }
 
 /// Whether a vault policy may name the key: what a request can carry, and what AWS has for every service.

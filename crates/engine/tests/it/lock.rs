@@ -4,7 +4,7 @@ use icefield_engine::{Engine, EngineError};
 use icefield_protocol::{ErrorCode, LockId, LockState};
 
 use crate::{
-    acting::{Acting, DAY, Home, Then, archive, deny, in_memory, retention},
+    acting::{Acting, DAY, Home, Then, archive, deny, in_memory, retention, tags},
     world::{HOUR, START, assert_refused},
 };
 
@@ -264,5 +264,47 @@ async fn locks_survive_reopening_and_rebuilding() {
         let (root, other) = (Acting::root(&home.engine), Acting::root(&home.engine).on("letters"));
         assert_eq!([root.lock().await.unwrap(), other.lock().await.unwrap()], locks, "{then:?}");
         other.complete_lock(&in_progress).await.unwrap();
+    }
+}
+
+/// A date in a lock was opened by setting the system clock behind it, and back again.
+#[tokio::test]
+async fn a_date_in_a_lock_holds_until_both_clocks_have_passed_it() {
+    for condition in [
+        r#"{"DateLessThan":{"aws:CurrentTime":"2026-01-11T00:00:00Z"}}"#,
+        r#"{"NumericLessThan":{"aws:EpochTime":"1768089600"}}"#,
+    ] {
+        let (engine, clock) = in_memory().await;
+        let archive = archive(&engine).await;
+        let root = Acting::root(&engine);
+        root.lock_for_good(&deny(&root.arn(), "glacier:DeleteArchive", condition)).await;
+        clock.jump(4 * 365 * 24 * 3_600_000);
+        let refused = root.delete(&archive).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::AccessDenied, "{condition}");
+        clock.jump(-4 * 365 * 24 * 3_600_000);
+        clock.advance(11 * DAY);
+        root.delete(&archive).await.unwrap();
+    }
+}
+
+/// A lock about a tag was opened by a second tag whose key differs in nothing but case.
+#[tokio::test]
+async fn a_tag_in_a_lock_cannot_be_talked_over_by_one_of_another_case() {
+    let before = [vec![], vec![("LegalHold", "yes")], vec![("legalHOLD", "yes")]];
+    for tagged in before {
+        for named in ["LegalHold", "legalhold"] {
+            let (engine, _) = in_memory().await;
+            let archive = archive(&engine).await;
+            let root = Acting::root(&engine);
+            if !tagged.is_empty() {
+                root.add_tags(tags(&tagged)).await.unwrap();
+            }
+            let condition =
+                format!(r#"{{"StringNotEquals":{{"glacier:ResourceTag/{named}":"released"}}}}"#);
+            root.lock_for_good(&deny(&root.arn(), "glacier:DeleteArchive", &condition)).await;
+            root.add_tags(tags(&[("legalholD", "released")])).await.unwrap();
+            let refused = root.delete(&archive).await.unwrap_err();
+            assert_eq!(refused.code(), ErrorCode::AccessDenied, "{tagged:?} {named}");
+        }
     }
 }

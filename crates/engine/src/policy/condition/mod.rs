@@ -51,7 +51,7 @@ impl Condition {
             check_variables(&pattern, kind)?;
             Ok(pattern)
         })?;
-        Ok(Self { key: key.to_lowercase(), operator, wanted })
+        Ok(Self { key: key.to_owned(), operator, wanted })
     }
 
     /// Whether the request meets the condition ("IAM JSON policy elements: Condition operators").

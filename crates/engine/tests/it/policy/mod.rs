@@ -48,7 +48,10 @@ fn decision(scenario: &Scenario) -> Decision {
         keys: &keys,
     };
     let identity = identity.iter().map(|(name, policy)| (*name, policy)).collect();
-    decide(&question, &PolicySet { identity, access: access.as_ref(), lock: lock.as_ref() })
+    decide(
+        &question,
+        &PolicySet { identity, access: access.as_ref(), lock: lock.as_ref(), lock_keys: None },
+    )
 }
 
 /// Says who decided as the table does.

@@ -99,6 +99,7 @@ fn allowed(
         identity: identity.iter().map(|policy| ("p", policy)).collect(),
         access: access.as_ref(),
         lock: lock.as_ref(),
+        lock_keys: None,
     };
     decide(&question, &set).allowed
 }
