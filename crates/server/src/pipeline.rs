@@ -20,7 +20,7 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 use crate::{
     auth::{Authentic, Authenticator, Content},
     background::JobBell,
-    connection::{Body, Peer, ResponseBody, Service},
+    connection::{Body, KnownCaller, Peer, ResponseBody, Service},
     error::{ApiError, Then},
     exchange::{Exchange, Observer},
     header,
@@ -84,6 +84,9 @@ impl Service for Pipeline {
             // It may have been done, but nobody is told so without a trace of it.
             let reply = failed(&mut exchange, ApiError::internal("writing the audit log", error));
             response = whole(reply, &exchange);
+        }
+        if exchange.facts.caller.is_some() {
+            response.extensions_mut().insert(KnownCaller);
         }
         exchange.answered(response)
     }

@@ -64,7 +64,7 @@ settings! {
     clock_skew, "duration", "5m", "How far the time of a signature may be from now, either way.";
     strict_scope, "true or false", "false", "Whether signatures must be made for the service `glacier` and the store's region. Old clients that take both from the host name cannot do that.";
     requests_per_second, "number", "any", "Requests that one account may make in a second.";
-    connections, "number", "8192", "Connections open at once; more wait.";
+    connections, "number", "8192", "Connections open at once. For one more, the one that has been idle longest is closed, those first on which nobody has signed a request yet; if all have requests under way, it waits.";
     body_memory, "size", "64MiB", "Memory for the bodies of all requests, beyond one window of 256 KiB for each.";
     header_timeout, "duration", "20s", "How long the head of a request may take.";
     idle_timeout, "duration", "75s", "How long a connection is kept between two requests.";

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::line::Line;
 use super::{Server, talk};
 
 /// How long nothing is accepted after the system had no descriptor or no memory left. Connections that end meanwhile
@@ -16,22 +16,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the shutdown, as many at a time as the limit allows.
 pub(crate) async fn run(server: &Arc<Server>, listener: TcpListener) {
-    let slots = Arc::new(Semaphore::new(server.limits.connections.min(Semaphore::MAX_PERMITS)));
     let mut exhausted = false;
     loop {
-        // Taken before accepting, so that who does not fit waits in the backlog and costs nothing.
-        let slot = async {
-            Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed")
-        };
-        let Some(slot) = server.shutdown.run_until_cancelled(slot).await else { return };
         match server.shutdown.run_until_cancelled(listener.accept()).await {
             None => return,
             Some(Ok((stream, address))) => {
                 exhausted = false;
+                // Only with a connection at hand is it worth closing another one. All others wait in the backlog.
+                let slot = server.shutdown.run_until_cancelled(server.crowd.slot()).await;
+                let Some(slot) = slot else { return };
                 let open = server.gauges.accept();
-                let talk = talk::run(Arc::clone(server), stream, address);
+                let line = Arc::new(Line::new(server.crowd.seat()));
+                let talk = talk::run(Arc::clone(server), Arc::clone(&line), stream, address);
+                let gauges = server.gauges.clone();
                 server.tasks.spawn(server.cut.clone().run_until_cancelled_owned(async move {
-                    talk.await;
+                    tokio::select! {
+                        // What has come in is looked at before anything is closed.
+                        biased;
+                        () = talk => {}
+                        () = line.dismissed() => gauges.shed(),
+                    }
+                    // The slot last: who gets it must not find this line any more.
+                    drop(line);
                     drop((open, slot));
                 }));
             }
@@ -43,7 +49,6 @@ pub(crate) async fn run(server: &Arc<Server>, listener: TcpListener) {
                     tracing::error!(error, "cannot accept connections, trying again");
                 }
                 exhausted = true;
-                drop(slot);
                 // Ends early at the shutdown.
                 if timeout(ACCEPT_PAUSE, server.shutdown.cancelled()).await.is_ok() {
                     return;

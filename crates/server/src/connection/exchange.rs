@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use super::body::{Body, BodyState};
 use super::line::{Line, Phase};
-use super::{Peer, ResponseBody, Server};
+use super::{KnownCaller, Peer, ResponseBody, Server};
 
 /// Bytes of an unread body that are worth reading to keep the connection. Many clients send an empty JSON object with
 /// requests that have no body. It is so little that hyper's buffers stay small.
@@ -72,6 +72,9 @@ async fn serve(
         Ok(None) => return Err(Gone),
         Err(error) => server.failure(&error),
     };
+    if response.extensions().get::<KnownCaller>().is_some() {
+        line.know();
+    }
     if !settle(&server, &state, waits).await {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         line.leave_unread();

@@ -12,6 +12,7 @@ struct Counts {
     open: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    shed: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -34,6 +35,12 @@ impl Gauges {
         self.0.refused.load(Relaxed)
     }
 
+    /// Returns the number of idle connections closed to make room for others.
+    #[must_use]
+    pub fn sheds(&self) -> u64 {
+        self.0.shed.load(Relaxed)
+    }
+
     /// Returns the bytes of request bodies held now.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -42,6 +49,10 @@ impl Gauges {
 
     pub(crate) fn refuse(&self) {
         self.0.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn shed(&self) {
+        self.0.shed.fetch_add(1, Relaxed);
     }
 
     /// Counts a connection as open until the returned value is dropped.

@@ -33,7 +33,8 @@ pub struct Limits {
     pub tls_handshake: Duration,
     /// How often, at most, the files of certificate and key are looked at for a change. Default: 10 s.
     pub tls_check: Duration,
-    /// Connections open at any time; more wait in the backlog of the system. Default: 8,192.
+    /// Connections open at any time. For one more, the one that has been idle longest is closed; if all have requests
+    /// under way, it waits. Default: 8,192.
     pub connections: usize,
     /// Bytes of request bodies that all connections together may hold beyond one window each. Default: 64 MiB.
     pub budget_bytes: usize,

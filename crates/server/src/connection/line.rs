@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use tokio_util::sync::CancellationToken;
 
+use super::crowd::Seat;
+
 /// The steps of a connection, again for every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,14 +26,16 @@ pub(crate) struct Line {
     phase: AtomicU8,
     unread: AtomicBool,
     gone: CancellationToken,
+    seat: Seat,
 }
 
 impl Line {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(seat: Seat) -> Self {
         Self {
             phase: AtomicU8::new(Phase::Waiting as u8),
             unread: AtomicBool::new(false),
             gone: CancellationToken::new(),
+            seat,
         }
     }
 
@@ -46,6 +50,11 @@ impl Line {
 
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+        match phase {
+            Phase::Waiting => self.seat.sit(),
+            Phase::Busy => self.seat.rise(),
+            Phase::Head | Phase::Answered => {}
+        }
     }
 
     /// Notes that the client may still be sending what nobody will read.
@@ -55,6 +64,21 @@ impl Line {
 
     pub(crate) fn is_unread(&self) -> bool {
         self.unread.load(Relaxed)
+    }
+
+    /// Notes that the service knows who asks here.
+    pub(crate) fn know(&self) {
+        self.seat.know();
+    }
+
+    /// Ends when this connection has to make room for another one. Never does during a request.
+    pub(crate) async fn dismissed(&self) {
+        loop {
+            self.seat.told_to_go().await;
+            if matches!(self.phase(), Phase::Waiting | Phase::Head) {
+                return;
+            }
+        }
     }
 
     /// Ends when the client stopped sending in the middle of a body.

@@ -1,8 +1,8 @@
 //! Sockets, TLS and limits: everything about a connection that has nothing to do with Glacier.
 //!
-//! [`serve`] accepts, and gives every request to a [`Service`]. A connection is a task: `wire` is its socket, with the
-//! times that hyper does not keep; hyper reads and writes HTTP/1.1 above it; `exchange` runs one request; [`Body`] is
-//! what a service reads, within `budget` and at least at the `pace` of [`Limits`].
+//! [`serve`] accepts, makes room in the `crowd`, and gives every request to a [`Service`]. A connection is a task: `wire`
+//! is its socket, with the times that hyper does not keep; hyper reads and writes HTTP/1.1 above it; `exchange` runs one
+//! request; [`Body`] is what a service reads, within `budget` and at least at the `pace` of [`Limits`].
 //!
 //! Only HTTP/1.1: it is what Glacier speaks, and hyper's sniffing for HTTP/2 waits without any limit.
 //!
@@ -20,6 +20,7 @@
 mod accept;
 mod body;
 mod budget;
+mod crowd;
 mod exchange;
 mod gauges;
 mod limits;
@@ -44,6 +45,7 @@ use tokio_util::task::TaskTracker;
 
 pub use body::{Body, BodyError, Chunk};
 use budget::Budget;
+use crowd::Crowd;
 pub use gauges::Gauges;
 pub use limits::Limits;
 use tls::Identity;
@@ -61,6 +63,11 @@ pub struct Peer {
 /// The body of a response. A frame is held until it is written, so keep frames near a window, and name the exact length
 /// where it is known.
 pub type ResponseBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// An extension of a response: the service knows who has asked. When there are too many connections, those on which
+/// nobody is known yet are closed first.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownCaller;
 
 /// What answers requests.
 ///
@@ -118,6 +125,7 @@ pub async fn serve(
     let identity = tls.map(|files| Identity::load(files, limits.tls_check)).transpose()?;
     let server = Arc::new(Server {
         budget: Budget::new(limits.budget_bytes, limits.window_bytes, gauges.clone()),
+        crowd: Arc::new(Crowd::new(limits.connections)),
         identity,
         limits,
         gauges,
@@ -137,6 +145,7 @@ struct Server {
     identity: Option<Identity>,
     limits: Limits,
     budget: Budget,
+    crowd: Arc<Crowd>,
     gauges: Gauges,
     service: Arc<dyn Service>,
     /// Asks for an end.

@@ -14,20 +14,26 @@ use tokio_rustls::TlsAcceptor;
 
 use super::exchange;
 use super::limits::{HEAD_BYTES, HEADER_FIELDS, Limits};
-use super::line::Line;
+use super::line::{Line, Phase};
 use super::wire::{Stream, Wire};
 use super::{Peer, Server};
 
 /// Serves one connection until it closes.
-pub(crate) async fn run(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
+pub(crate) async fn run(
+    server: Arc<Server>,
+    line: Arc<Line>,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
     tune(&stream, server.limits.window_bytes);
     let Some(stream) = secure(&server, stream).await else {
         server.gauges.refuse();
         return;
     };
     let peer = Peer { address, secure: matches!(stream, Stream::Secure(_)) };
-    let mut wire = talk(&server, stream, peer).await;
+    let mut wire = talk(&server, &line, stream, peer).await;
     if let Some(wire) = &mut wire {
+        line.enter(Phase::Waiting);
         let rest = wire.discard(server.limits.drain_bytes);
         // Whatever comes of it, the connection is closed now.
         let _ended = timeout(server.limits.drain_time, rest).await;
@@ -56,12 +62,11 @@ async fn secure(server: &Server, stream: TcpStream) -> Option<Stream> {
 }
 
 /// Serves requests. Returns the wire if the client may still be sending on it.
-async fn talk(server: &Arc<Server>, stream: Stream, peer: Peer) -> Option<Wire> {
-    let line = Arc::new(Line::new());
+async fn talk(server: &Arc<Server>, line: &Arc<Line>, stream: Stream, peer: Peer) -> Option<Wire> {
     let service = Arc::clone(&server.service);
-    let wire = Wire::new(stream, Arc::clone(&line), &server.limits, service, server.gauges.clone());
+    let wire = Wire::new(stream, Arc::clone(line), &server.limits, service, server.gauges.clone());
     let requests =
-        service_fn(|request| exchange::begin(Arc::clone(server), Arc::clone(&line), peer, request));
+        service_fn(|request| exchange::begin(Arc::clone(server), Arc::clone(line), peer, request));
     let mut connection = builder(&server.limits).serve_connection(TokioIo::new(wire), requests);
     let mut pinned = Pin::new(&mut connection);
     let ended = tokio::select! {

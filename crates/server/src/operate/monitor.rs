@@ -20,8 +20,8 @@ use super::{
     names::{
         ACCEPTED, ARCHIVE_BYTES, ARCHIVES, AUDIT_FAILED, AUDIT_LINES, BODY_MEMORY, BUILD,
         CONNECTIONS, DEAD, DEAD_BYTES, DELIVERED, FAILED, FAILURES, FENCED, FILE_BYTES, FREE_BYTES,
-        JOB_OVERDUE, JOBS, JOBS_DUE, JOBS_RUNNING, MEMORY, PACK_BYTES, REFUSED, STAGED, START,
-        STORE_UP, UPLOADS, VAULTS, WAITING,
+        JOB_OVERDUE, JOBS, JOBS_DUE, JOBS_RUNNING, MEMORY, PACK_BYTES, REFUSED, SHED, STAGED,
+        START, STORE_UP, UPLOADS, VAULTS, WAITING,
     },
     requests::RequestMetrics,
     scrub::ScrubCounters,
@@ -69,6 +69,7 @@ impl Monitor {
         text.number(&CONNECTIONS, self.gauges.open());
         text.number(&ACCEPTED, self.gauges.accepted());
         text.number(&REFUSED, self.gauges.refused());
+        text.number(&SHED, self.gauges.sheds());
         text.number(&BODY_MEMORY, self.gauges.bytes());
         text.number(&FAILURES, self.failures.load(Relaxed));
         text.number(&FENCED, u8::from(self.is_fenced()));

@@ -57,6 +57,7 @@ metrics! {
     CONNECTIONS, "icefield_connections_open", Gauge, "", "Connections open now.";
     ACCEPTED, "icefield_connections_accepted_total", Counter, "", "Connections accepted.";
     REFUSED, "icefield_connections_refused_total", Counter, "", "Failed accepts, failed handshakes, and requests that cannot be read.";
+    SHED, "icefield_connections_shed_total", Counter, "", "Idle connections closed because a new one had no room.";
     BODY_MEMORY, "icefield_body_memory_bytes", Gauge, "", "Memory held for request bodies.";
     FAILURES, "icefield_background_failures_total", Counter, "", "Work in the background that failed: running jobs, delivering, housekeeping, scrubbing. The log says why.";
     FENCED, "icefield_store_fenced", Gauge, "", "1 when a sync to disk has failed: nothing more is stored, and the service ends.";

@@ -113,6 +113,16 @@ async fn a_handshake_that_does_not_come_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_does_not_come_makes_room_for_others() {
+    let identity = Identity::new();
+    let limits = Limits { connections: 1, ..patient() };
+    let server = start_with(limits, Some(identity.files()), measure).await;
+    let mut silent = server.connect().await;
+    assert_eq!(identity.connect(&server).await.get().await.status, 200);
+    silent.closed().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_does_not_wait_for_handshakes() {
     let identity = Identity::new();
     let server = start_with(patient(), Some(identity.files()), measure).await;
