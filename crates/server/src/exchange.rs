@@ -21,7 +21,7 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use icefield_engine::Caller;
-use icefield_protocol::{AccountId, Clock, ErrorCode, Operation, sigv4::AccessKeyId};
+use icefield_protocol::{AccountId, Clock, ErrorCode, Operation, TopicArn, sigv4::AccessKeyId};
 
 use crate::{
     connection::{BodyError, Chunk, ResponseBody},
@@ -29,6 +29,9 @@ use crate::{
     request_id::RequestId,
     route::Target,
 };
+
+/// Who changes something at an address that only a destination was told.
+const TOKEN: &str = "token";
 
 /// What is known of a request that is over.
 #[derive(Debug, Clone)]
@@ -77,6 +80,8 @@ pub(crate) struct Exchange {
     observers: Arc<[Arc<dyn Observer>]>,
     clock: Arc<dyn Clock>,
     began: Duration,
+    /// What a request does that has no signature, because its address says enough.
+    action: Option<&'static str>,
     received: Arc<AtomicU64>,
     /// The line of the audit log that has to be written, if a change was begun.
     ticket: Option<Ticket>,
@@ -106,7 +111,8 @@ impl Exchange {
             mutation: false,
         };
         let began = clock.boot();
-        Self { facts, observers, clock, began, received: Arc::default(), ticket: None }
+        let (action, received) = (None, Arc::default());
+        Self { facts, observers, clock, began, action, received, ticket: None }
     }
 
     /// Notes what the request asks for.
@@ -119,6 +125,14 @@ impl Exchange {
         facts.mutation = is_mutation(target.operation);
     }
 
+    /// Notes what an address that needs no signature is for.
+    pub(crate) fn opens(&mut self, action: &'static str, topic: &TopicArn) {
+        self.action = Some(action);
+        self.facts.account = Some(topic.account.clone());
+        self.facts.resource_id = Some(topic.to_string());
+        self.facts.mutation = true;
+    }
+
     /// Returns the body, with what is read of it counted.
     pub(crate) fn counted(&self, body: crate::connection::Body) -> CountedBody {
         CountedBody { body, received: Arc::clone(&self.received) }
@@ -128,12 +142,19 @@ impl Exchange {
     pub(crate) async fn begin_change(&mut self, audit: &AuditLog) -> Result<(), AuditError> {
         let facts = &self.facts;
         let text = |text: &dyn ToString| text.to_string();
+        let (principal, operation) = match self.action {
+            Some(action) => (TOKEN.to_owned(), action.to_owned()),
+            None => (
+                facts.caller.as_ref().map(Caller::arn).unwrap_or_default(),
+                facts.operation.map(|operation| text(&operation)).unwrap_or_default(),
+            ),
+        };
         let change = Change {
             request_id: facts.request_id.to_string(),
-            principal: facts.caller.as_ref().map(Caller::arn).unwrap_or_default(),
+            principal,
             access_key: facts.access_key.as_ref().map(|key| text(key)),
             source: facts.peer.to_string(),
-            operation: facts.operation.map(|operation| text(&operation)).unwrap_or_default(),
+            operation,
             account: facts.account.as_ref().map(|account| text(account)),
             vault: facts.vault.clone(),
             resource: facts.resource_id.clone(),

@@ -113,8 +113,13 @@ impl Pipeline {
         exchange: &mut Exchange,
     ) -> Result<Reply, ApiError> {
         let (parts, body) = request.into_parts();
-        if let Some(reply) = self.notifier.answer(&parts).await {
-            return reply;
+        if let Some(opened) = self.notifier.opened(&parts).await {
+            let opened = opened?;
+            if let Some((action, topic)) = opened.change() {
+                exchange.opens(action, topic);
+                self.begin_change(exchange).await?;
+            }
+            return self.notifier.answer(opened).await;
         }
         let query = parts.uri.query().unwrap_or("");
         let target = Target::find(parts.method.as_str(), parts.uri.path(), query)?;
@@ -130,10 +135,7 @@ impl Pipeline {
         let account = account_of(&target, &caller)?;
         Span::current().record("account", account.as_str());
         exchange.facts.account = Some(account.clone());
-        if let Some(audit) = self.audit.as_ref().filter(|_| exchange.facts.mutation) {
-            let begun = exchange.begin_change(audit).await;
-            begun.map_err(|error| ApiError::internal("writing the audit log", error))?;
-        }
+        self.begin_change(exchange).await?;
         let vault = vault_of(&target)?;
         if let Some(vault) = &vault {
             Span::current().record("vault", vault.as_str());
@@ -153,6 +155,15 @@ impl Pipeline {
         let (engine, bell) = (&self.engine, &self.bell);
         let call = Call { engine, bell, parts: &parts, target: &target, vault, json, payload };
         ops::answer(call, access).await
+    }
+
+    /// Sees to it that a change is told of, or refuses it. Asks for nothing when the request changes nothing.
+    async fn begin_change(&self, exchange: &mut Exchange) -> Result<(), ApiError> {
+        let Some(audit) = self.audit.as_ref().filter(|_| exchange.facts.mutation) else {
+            return Ok(());
+        };
+        let begun = exchange.begin_change(audit).await;
+        begun.map_err(|error| ApiError::internal("writing the audit log", error))
     }
 
     fn pass(&self, caller: &Caller) -> Result<(), ApiError> {

@@ -89,7 +89,8 @@ pub enum AuditError {
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Change {
     pub(crate) request_id: String,
-    /// The ARN of who asks; `owner` on the control socket or the command line.
+    /// The ARN of who asks; `owner` on the control socket or the command line, `token` at an address that only a destination
+    /// of a topic was told.
     pub(crate) principal: String,
     pub(crate) access_key: Option<String>,
     pub(crate) source: String,

@@ -2,7 +2,8 @@
 
 use std::{fs, sync::Arc};
 
-use icefield_engine::{Engine, MasterKey};
+use icefield_engine::{Endpoint, Engine, MasterKey};
+use icefield_protocol::TopicName;
 use icefield_server::{Server, ServerSettings, Watch, operate::AuditLog};
 use icefield_store::{ManualClock, OpenOptions, Store};
 use tempfile::tempdir;
@@ -108,6 +109,49 @@ async fn changes_are_refused_while_the_audit_log_cannot_be_written() {
     assert_eq!(ask(&world, "GET", "/health/ready").await.0, 200);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("AuditLogResumed") && text.contains(r#""vault":"four""#), "{text}");
+}
+
+#[tokio::test]
+async fn destinations_that_agree_or_leave_are_in_the_audit_log_or_do_not() {
+    let dir = tempdir().unwrap();
+    let (folder, path) = (dir.path().join("logs"), dir.path().join("logs/audit.log"));
+    fs::create_dir(&folder).unwrap();
+    let audit = AuditLog::open(&path, Arc::new(ManualClock::new(START))).unwrap();
+    let world = in_memory(Some(audit)).await;
+    let (account, name) = (&world.account, TopicName::parse("done").unwrap());
+    let to = Endpoint::Webhook { url: "http://127.0.0.1:1/".to_owned() };
+    let added = world.engine.add_destination(account, &name, to).await.unwrap();
+    let topic = format!("arn:aws:sns:us-west-2:{account}:done");
+    let confirm = format!("/?Action=ConfirmSubscription&TopicArn={topic}&Token=");
+    let good = format!("{confirm}{}", added.unconfirmed.as_deref().unwrap());
+    let unsubscribe = format!("/?Action=Unsubscribe&SubscriptionArn={topic}:{}", added.id);
+    let open = async |target: &str| {
+        let mut ask = world.ask("GET", target);
+        ask.identity = None;
+        ask.send().await
+    };
+    assert_eq!(open(&format!("{confirm}guess")).await.status, 404);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "", "anybody can guess");
+
+    fs::remove_dir_all(&folder).unwrap();
+    // Only who tries to write learns that nothing can be written.
+    assert_eq!(world.send("PUT", "/-/vaults/one").await.status, 500);
+    assert_eq!(open(&good).await.status, 500);
+    assert_eq!(open(&unsubscribe).await.status, 500);
+    let topics = world.engine.topics(account).await.unwrap();
+    assert_eq!(topics[0].destinations, [added], "nothing has changed");
+
+    fs::create_dir(&folder).unwrap();
+    assert_eq!(open(&good).await.status, 200);
+    assert_eq!(open(&unsubscribe).await.status, 200);
+    let text = fs::read_to_string(&path).unwrap();
+    for operation in ["ConfirmSubscription", "Unsubscribe"] {
+        let whose = format!(r#""operation":"{operation}","account":"{account}","vault":null,"#);
+        let what =
+            format!(r#"{whose}"resource":"{topic}","created":null,"status":200,"code":"OK""#);
+        assert!(text.contains(&what), "{what} is not in {text}");
+    }
+    assert_eq!(text.matches(r#""principal":"token""#).count(), 2, "{text}");
 }
 
 #[tokio::test]
