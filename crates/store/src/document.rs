@@ -146,6 +146,16 @@ pub struct DocumentRow {
     pub value: Value,
 }
 
+/// The last change of a document, also of one that was removed by it.
+#[derive(Debug)]
+pub(crate) struct DocumentChange {
+    pub(crate) name: DocumentName,
+    pub(crate) vault: Option<VaultNumber>,
+    pub(crate) version: u64,
+    /// `None`: it was removed.
+    pub(crate) value: Option<Value>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::DocumentName;

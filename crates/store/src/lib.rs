@@ -32,6 +32,7 @@ mod recovery;
 mod reservation;
 pub mod scrub;
 pub mod store;
+mod takeover;
 
 pub use check::{CheckProgress, CheckReport, HitArchive, Problem, check};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -43,6 +44,6 @@ pub use layout::{AUDIT_FILE, UNNAMED_FOLDER};
 pub use ledger::Ledger;
 pub use open::OpenOptions;
 pub use payload::Payload;
-pub use rebuild::{RebuildReport, rebuild};
+pub use rebuild::{Doubt, RebuildReport, rebuild};
 pub use scrub::{Scrub, ScrubStep};
 pub use store::{Store, StoreStat};

@@ -46,6 +46,9 @@ pub struct OpenOptions {
     pub program: String,
     /// Where the program can be reached, told to the same.
     pub address: Option<String>,
+    /// Of a rebuild only: put a ledger in place whose documents may be older than they were, because records of the log are
+    /// lost and there is no ledger that knows them.
+    pub accept_older_settings: bool,
     /// A pack is sealed at the first batch beyond this length in bytes; at most 2 GiB.
     pub pack_bytes: u64,
 }
@@ -60,6 +63,7 @@ impl Default for OpenOptions {
             clock: Arc::new(SystemClock),
             program: "icefield".to_owned(),
             address: None,
+            accept_older_settings: false,
             pack_bytes: PACK_BYTES,
         }
     }

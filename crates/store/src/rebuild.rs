@@ -5,6 +5,10 @@
 //! uploads, outputs of jobs, what a refused record names, or archives whose records are lost: a rebuild cannot tell, so it
 //! never deletes them. It puts them aside, or leaves them where they are while the log has damage that a backup may still
 //! heal.
+//!
+//! Over a damaged log the replay may come to an older version of a document: of a vault's lock, of a key. What the old
+//! ledger knows later is taken over. Where no old ledger knows what was lost, the new one is not put in place unless
+//! the caller accepts that.
 
 use std::{
     io,
@@ -13,6 +17,7 @@ use std::{
 };
 
 use crate::{
+    document::{DocumentChange, DocumentName},
     durable,
     entry::{Content, Entry, Outcome, PayloadId},
     error::{Damage, StoreError},
@@ -29,6 +34,7 @@ use crate::{
         },
     },
     store::hash_pool,
+    takeover::{OldLedger, take_over, vaults_with_documents},
 };
 
 /// Rows purged at a time.
@@ -47,6 +53,15 @@ pub struct RebuildReport {
     pub archives: u64,
     /// Sum of their sizes in bytes.
     pub bytes: u64,
+    /// Documents in the new ledger.
+    pub documents: u64,
+    /// Documents whose last change was taken over from the old ledger, because the log has lost it; removed ones included.
+    pub taken_over: Vec<DocumentName>,
+    /// Why documents may be older than they were, if they may.
+    pub doubt: Option<Doubt>,
+    /// Whether the new ledger took the place of the old one. False only if there is doubt that was not accepted: then the
+    /// store is as it was.
+    pub in_place: bool,
     /// Payload files that no record names; a refused record counts only while there is damage. They were put aside in
     /// [`UNNAMED_FOLDER`], or left in their places if there is damage.
     pub unnamed_files: u64,
@@ -54,6 +69,15 @@ pub struct RebuildReport {
     pub damage: Vec<Damage>,
     /// Where the ledger is that was replaced.
     pub old_ledger: Option<PathBuf>,
+}
+
+/// Documents may be older than they were: locks, access policies, users, keys.
+#[derive(Debug)]
+pub struct Doubt {
+    /// Why nothing tells what was lost.
+    pub why: String,
+    /// The vaults that have documents, by name. Others may have lost theirs.
+    pub vaults: Vec<String>,
 }
 
 impl RebuildReport {
@@ -65,6 +89,9 @@ impl RebuildReport {
 }
 
 /// Makes the ledger of the store in `dir` again. `progress` is told the number of records so far.
+///
+/// When records are lost that may have told of documents and the old ledger does not know them, the new ledger takes its
+/// place only with [`OpenOptions::accept_older_settings`]; see [`RebuildReport::in_place`].
 ///
 /// # Errors
 ///
@@ -81,7 +108,7 @@ pub async fn rebuild(
 
     let path = dir.join(NEW_LEDGER_FILE);
     let ledger = {
-        let path = path.clone();
+        let (path, store_id) = (path.clone(), store_id.clone());
         blocking(move || {
             remove_database(&path)?;
             SqliteLedger::open(&path, true, store_id.as_deref())
@@ -89,13 +116,29 @@ pub async fn rebuild(
         .await?
     };
     payload.settle().await?;
-    let named = replay(&payload, &ledger, &mut report, progress).await?;
+    let (named, lost) = replay(&payload, &ledger, &mut report, progress).await?;
+    let old = OldLedger::open(&dir.join(LEDGER_FILE), store_id.as_deref()).await;
+    let mut newer = compare(old, &ledger, lost, &mut report).await?;
     // Deleted archives have no inventory or job any more that needs them.
     while ledger.purge(PAGE).await? > 0 {}
     let unnamed = list_unnamed(&payload, named, &mut report).await?;
+    if report.records == 0 && !report.damage.is_empty() {
+        // A new log in place of one that may still be found would be in its way.
+        newer.clear();
+        report.doubt = Some(Doubt { why: NO_RECORDS.to_owned(), vaults: Vec::new() });
+    }
+    report.in_place = report.doubt.is_none() || options.accept_older_settings;
+    if report.in_place {
+        report.taken_over = take_over(newer, &payload, &ledger, options.clock.now()).await?;
+    }
     let stat = ledger.stat().await?;
     (report.vaults, report.archives, report.bytes) = (stat.vaults, stat.archives, stat.bytes);
+    report.documents = stat.documents;
     ledger.close().await?;
+    if !report.in_place {
+        blocking(move || remove_database(&path)).await?;
+        return Ok(report);
+    }
     let (dir, whole) = (dir.to_owned(), report.damage.is_empty());
     report.old_ledger = blocking(move || {
         if whole {
@@ -106,6 +149,52 @@ pub async fn rebuild(
     .await?;
     drop(home);
     Ok(report)
+}
+
+/// How far a replay came.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lost {
+    /// Where the log ends.
+    end: LogPosition,
+    /// Where the last bytes end that cannot be read and may have told of documents.
+    until: Option<LogPosition>,
+    /// Whether anything cannot be read.
+    any: bool,
+}
+
+/// What the old ledger knows of documents beyond a damaged log. Where it does not know all that is lost, there is doubt.
+async fn compare(
+    old: Result<OldLedger, String>,
+    ledger: &SqliteLedger,
+    mut lost: Lost,
+    report: &mut RebuildReport,
+) -> Result<Vec<DocumentChange>, StoreError> {
+    if let Ok(old) = &old
+        && old.mark > lost.end
+    {
+        let what = format!("the log ends at {:?}, the ledger knew it to {:?}", lost.end, old.mark);
+        report.damaged(Damage { place: "packs".to_owned(), leaf: None, what });
+        (lost.any, lost.until) = (true, Some(old.mark));
+    }
+    let mut newer = Vec::new();
+    let knows_until = match old {
+        Ok(old) => {
+            let read = if lost.any { old.newer_than(ledger).await } else { Ok(Vec::new()) };
+            let mark = old.mark;
+            old.close().await;
+            read.map(|found| newer = found).map(|()| mark).map_err(|error| error.to_string())
+        }
+        Err(why) => Err(why),
+    };
+    let why = match (lost.until, knows_until) {
+        (Some(until), Ok(mark)) if mark < until => {
+            "the old ledger is older than what was lost".to_owned()
+        }
+        (Some(_), Err(why)) => why,
+        _ => return Ok(newer),
+    };
+    report.doubt = Some(Doubt { why, vaults: vaults_with_documents(ledger).await? });
+    Ok(newer)
 }
 
 /// Damaged identity or keys are reported; a newer format is not touched. Returns the store's id, if it can be read.
@@ -126,7 +215,7 @@ fn identify(disk: &Disk, report: &mut RebuildReport) -> Result<Option<String>, S
     }
 }
 
-/// Applies the whole log. Returns the ids of all payload files that it names, sorted. Those that only refused entries name
+/// Applies the whole log. Returns the ids of all payload files that it names, sorted, and what is lost of the log. Those that only refused entries name
 /// count while there is damage: what could not be read may be why they were refused.
 ///
 /// Nothing is repaired: without a ledger nobody knows what at the end of the log was acknowledged.
@@ -135,14 +224,15 @@ async fn replay(
     ledger: &SqliteLedger,
     report: &mut RebuildReport,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Vec<PayloadId>, StoreError> {
+) -> Result<(Vec<PayloadId>, Lost), StoreError> {
     let (mut named, mut refused) = (Vec::new(), Vec::new());
-    let mut at = LogPosition::default();
+    let (mut at, mut lost) = (LogPosition::default(), Lost::default());
     loop {
         let page = payload.replay(at, false).await?;
         let mut entries = Vec::with_capacity(page.items.len());
         let mut files = Vec::with_capacity(page.items.len());
         let mut end = at;
+        lost.until = page.lost.or(lost.until);
         for item in page.items {
             match item {
                 Replayed::Record(entry, place) => {
@@ -150,7 +240,10 @@ async fn replay(
                     files.push(payloads(&entry).collect::<Vec<_>>());
                     entries.push((entry, place));
                 }
-                Replayed::Damaged(damage) => report.damaged(damage),
+                Replayed::Damaged(damage) => {
+                    lost.any = true;
+                    report.damaged(damage);
+                }
             }
         }
         if !entries.is_empty() {
@@ -169,7 +262,8 @@ async fn replay(
                 named.extend(refused);
             }
             named.sort_unstable();
-            return Ok(named);
+            lost.end = page.next;
+            return Ok((named, lost));
         }
         at = page.next;
     }

@@ -78,8 +78,12 @@ impl Payload for MemoryPayload {
 
     async fn replay(&self, from: LogPosition, _repair: bool) -> Result<ReplayPage, StoreError> {
         let held = self.held();
-        let mut page =
-            ReplayPage { items: Vec::new(), next: from.max(LogPosition::default()), last: true };
+        let mut page = ReplayPage {
+            items: Vec::new(),
+            next: from.max(LogPosition::default()),
+            last: true,
+            lost: None,
+        };
         let begin = if from.pack == 0 { 0 } else { from.offset };
         if from.pack > 1 || begin > held.log_len {
             let what = "shorter than the ledger knows it".to_owned();

@@ -66,6 +66,9 @@ pub struct ReplayPage {
     pub next: LogPosition,
     /// Whether the end of the log has been reached.
     pub last: bool,
+    /// Where the last bytes end that are no record and may have told of documents: what is not recognised as records of
+    /// archives may have.
+    pub lost: Option<LogPosition>,
 }
 
 /// What a replay meets.
@@ -148,6 +151,11 @@ pub trait Payload: fmt::Debug + Send + Sync + 'static {
 pub trait PayloadWriter: fmt::Debug + Send {
     /// Appends bytes. May return before they are on disk; an error of theirs comes with a later call.
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
+
+    /// Limits what is kept in memory of the bytes whose [`write`](Self::write) has returned, from now on and about: to the
+    /// next MiB, and one buffer more. With 0 each buffer has been written, or has failed, when its `write` returns. A
+    /// backend whose medium is the memory does nothing.
+    fn keep_at_most(&mut self, _bytes: usize) {}
 
     /// Makes bytes, hashes and names durable. `leaves` are the SHA-256 of each MiB of what was written.
     async fn finish(self: Box<Self>, leaves: &[TreeHash]) -> Result<(), StoreError>;

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use icefield_protocol::Region;
 use icefield_store::{
-    DocumentEntry, DocumentName, DocumentRow, Entry, Outcome, Store, StoreError,
+    DocumentEntry, DocumentName, DocumentRow, Entry, OpenOptions, Outcome, Store, StoreError,
     entry::VaultNumber, rebuild,
 };
 use serde_json::{Value, json};
@@ -113,17 +113,34 @@ async fn a_sweep_and_a_purge_leave_documents_alone() {
 
 /// Flips a bit in the pack where `text` stands for the first time.
 fn damage(dir: &Path, text: &str) {
-    for entry in fs::read_dir(dir.join("packs")).unwrap() {
-        let pack = entry.unwrap().path();
+    let found = |log: &[u8]| log.windows(text.len()).position(|window| window == text.as_bytes());
+    damage_at(dir, found);
+}
+
+/// Flips a bit in the value, or in the end, of the last record of a document.
+fn damage_last_of(dir: &Path, name: &str) {
+    let text = format!("\"document\",\"name\":\"{name}\"");
+    let after = b",\"at\":";
+    damage_at(dir, |log| {
+        let last = log.windows(text.len()).rposition(|window| window == text.as_bytes())?;
+        let end = log[last..].windows(after.len()).position(|window| window == after)?;
+        Some(last + end - 1)
+    });
+}
+
+fn damage_at(dir: &Path, find: impl Fn(&[u8]) -> Option<usize>) {
+    let packs = fs::read_dir(dir.join("packs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut packs: Vec<_> = packs.collect();
+    packs.sort();
+    for pack in packs.into_iter().rev() {
         let mut log = fs::read(&pack).unwrap();
-        let found = log.windows(text.len()).position(|window| window == text.as_bytes());
-        if let Some(at) = found {
+        if let Some(at) = find(&log) {
             log[at] ^= 1;
             fs::write(&pack, log).unwrap();
             return;
         }
     }
-    panic!("no pack has {text}");
+    panic!("no pack has it");
 }
 
 /// The lock was made from the settings before it; that their record is damaged must not unlock the vault.
@@ -140,6 +157,182 @@ async fn a_completed_vault_lock_outlives_damage_to_the_settings_before_it() {
     let store = open(dir.path()).await;
     assert_eq!(all(&store).await, expected);
     assert!(version(&store, &format!("vault/{vault}")).await.is_some());
+}
+
+fn accepting() -> OpenOptions {
+    OpenOptions { accept_older_settings: true, ..options() }
+}
+
+/// A rebuild brought the older version of a document back although the old ledger knew the newer one: a completed lock was in
+/// progress again and could be aborted.
+#[tokio::test]
+async fn a_lock_whose_record_is_damaged_is_taken_over_from_the_old_ledger_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = with_documents(&store).await;
+    let expected = all(&store).await;
+    store.close().await;
+    let lock = format!("vault/{vault}");
+    damage_last_of(dir.path(), &lock);
+
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert!(report.in_place && report.doubt.is_none(), "{report:?}");
+    assert_eq!((report.documents, &report.taken_over[..]), (2, &[name(&lock)][..]));
+    assert!(matches!(&report.damage[..], [one] if one.what.contains(&lock)), "{report:?}");
+    let store = open(dir.path()).await;
+    assert_eq!(all(&store).await, expected);
+    set(&store, "clock", None, Some(json!(1))).await;
+    let expected = all(&store).await;
+    store.close().await;
+
+    // The next one has it from the log.
+    fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    let report = rebuild(dir.path(), accepting(), &mut |_| {}).await.unwrap();
+    assert_eq!(report.taken_over, []);
+    let store = open(dir.path()).await;
+    assert_eq!(all(&store).await, expected);
+    let found = problems(&store).await;
+    assert!(matches!(&found[..], [one] if one.contains(&lock)), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_removed_key_whose_removal_is_damaged_stays_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = with_documents(&store).await;
+    let expected = all(&store).await;
+    put(&store, vault, "a later letter", bytes(9)).await;
+    store.close().await;
+    damage_last_of(dir.path(), "key/AKIA");
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.doubt.is_none(), &report.taken_over[..]), (true, &[name("key/AKIA")][..]));
+    let store = open(dir.path()).await;
+    assert_eq!(all(&store).await, expected);
+    store.close().await;
+    fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    rebuild(dir.path(), accepting(), &mut |_| {}).await.unwrap();
+    assert_eq!(all(&open(dir.path()).await).await, expected);
+}
+
+/// The record that was damaged and what was taken over say the same, so it does not matter which of them counts.
+#[tokio::test]
+async fn a_pack_that_is_healed_after_a_rebuild_agrees_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = with_documents(&store).await;
+    let expected = all(&store).await;
+    store.close().await;
+    let lock = format!("vault/{vault}");
+    damage_last_of(dir.path(), &lock);
+    rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    // The same bit once more.
+    damage_at(dir.path(), |log| {
+        let at = b",\"at\":";
+        let text = format!("\"name\":\"{lock}\"");
+        let second = log
+            .windows(text.len())
+            .enumerate()
+            .filter(|(_, window)| *window == text.as_bytes())
+            .nth(1)?;
+        let end = log[second.0..].windows(at.len()).position(|window| window == at)?;
+        Some(second.0 + end - 1)
+    });
+    fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((&report.damage[..], report.doubt.is_none()), (&[][..], true));
+    let store = open(dir.path()).await;
+    assert_is_locked(&store, vault, &expected).await;
+}
+
+/// Neither without an old ledger, nor with one that is older than what was lost, another store's, or damaged.
+#[tokio::test]
+async fn settings_that_nothing_knows_any_more_are_given_up_only_by_choice() {
+    for (old, expected) in [
+        ("none", "no old ledger"),
+        ("older", "older than what was lost"),
+        ("another", "of another store"),
+        ("damaged", "cannot be used"),
+    ] {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let ledger = dir.path().join("ledger.db");
+        let store = open(dir.path()).await;
+        store.close().await;
+        let older = fs::read(&ledger).unwrap();
+        let store = open(dir.path()).await;
+        let vault = with_documents(&store).await;
+        store.close().await;
+        damage_last_of(dir.path(), &format!("vault/{vault}"));
+        match old {
+            "none" => fs::remove_file(&ledger).unwrap(),
+            "older" => fs::write(&ledger, older).unwrap(),
+            "another" => {
+                open(other.path()).await.close().await;
+                fs::copy(other.path().join("ledger.db"), &ledger).map(drop).unwrap();
+            }
+            _ => fs::write(&ledger, vec![0x5a; older.len()]).unwrap(),
+        }
+        let before = (fs::read(&ledger).ok(), packs(dir.path()));
+
+        let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+        let doubt = report.doubt.unwrap();
+        assert!(!report.in_place && doubt.why.contains(expected), "{old}: {doubt:?}");
+        assert_eq!((doubt.vaults, report.archives), (vec!["photos".to_owned()], 4), "{old}");
+        assert!(!dir.path().join("ledger.db.old").exists(), "{old}");
+        assert_eq!((fs::read(&ledger).ok(), packs(dir.path())), before, "{old}");
+
+        let report = rebuild(dir.path(), accepting(), &mut |_| {}).await.unwrap();
+        assert!(report.in_place && report.doubt.is_some(), "{old}: {report:?}");
+        let store = open(dir.path()).await;
+        let row = store.ledger().document(&name(&format!("vault/{vault}"))).await.unwrap();
+        assert_eq!(row.unwrap().value, json!({ "tags": { "a": "b" } }), "{old}: the older one");
+    }
+}
+
+fn packs(dir: &Path) -> Vec<Vec<u8>> {
+    let packs = ["packs/00000001.pack", "packs/00000002.pack"];
+    packs.iter().map(|pack| fs::read(dir.join(pack)).unwrap_or_default()).collect()
+}
+
+/// An archive's record that is damaged says of itself that it told of no settings.
+#[tokio::test]
+async fn damaged_archives_cast_no_doubt_on_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = with_documents(&store).await;
+    let expected = all(&store).await;
+    store.close().await;
+    fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    damage(dir.path(), "\"a letter\"");
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.damage.len(), report.archives, report.in_place), (1, 3, true));
+    assert!(report.doubt.is_none(), "{report:?}");
+    let store = open(dir.path()).await;
+    assert_eq!(all(&store).await, expected);
+    assert!(version(&store, &format!("vault/{vault}")).await.is_some());
+}
+
+/// The end of the log is gone without a trace; only the old ledger knows that there was more.
+#[tokio::test]
+async fn settings_in_a_lost_end_of_the_log_are_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let vault = fill(&store).await;
+    let lock = format!("vault/{vault}");
+    set(&store, &lock, Some(vault), Some(json!({ "lock": "InProgress" }))).await;
+    store.close().await;
+    let before = packs(dir.path());
+    let store = open(dir.path()).await;
+    set(&store, &lock, Some(vault), Some(json!({ "lock": "Locked" }))).await;
+    let expected = all(&store).await;
+    store.close().await;
+    for (pack, text) in ["packs/00000001.pack", "packs/00000002.pack"].iter().zip(before) {
+        fs::write(dir.path().join(pack), text).unwrap();
+    }
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.damage.len(), &report.taken_over[..]), (1, &[name(&lock)][..]));
+    let store = open(dir.path()).await;
+    assert_eq!(all(&store).await, expected);
+    assert_eq!(problems(&store).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{error::Error, str::FromStr};
 
 use icefield_protocol::{PartSize, Timestamp, TreeHash, UploadToken};
 use rusqlite::{
-    Connection, Params, Row, ToSql,
+    Connection, Params, Row, ToSql, params,
     types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef},
 };
 
@@ -117,6 +117,12 @@ impl<'r> Columns<'r> {
         self.get::<Parsed<T>>().map(|column| column.0)
     }
 
+    pub(super) fn parse_opt<T: FromStr<Err: Error + Send + Sync + 'static>>(
+        &mut self,
+    ) -> rusqlite::Result<Option<T>> {
+        Ok(self.get::<Option<Parsed<T>>>()?.map(|column| column.0))
+    }
+
     /// Text of a type that is read from a `String`.
     pub(super) fn convert_opt<T: TryFrom<String, Error: Error + Send + Sync + 'static>>(
         &mut self,
@@ -164,6 +170,17 @@ impl<T: TryFrom<String, Error: Error + Send + Sync + 'static>> FromSql for Conve
 /// Runs a statement that returns no rows; how many it changed.
 pub(super) fn execute(db: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
     db.prepare_cached(sql)?.execute(params)
+}
+
+/// Asks how many rows of a vault there are, up to `most`.
+pub(super) fn count(
+    db: &Connection,
+    sql: &str,
+    vault: VaultNumber,
+    most: usize,
+) -> rusqlite::Result<usize> {
+    let counted = find(db, sql, params![vault, bound(most)], |mut columns| columns.get())?;
+    Ok(counted.unwrap_or_default())
 }
 
 /// Reads at most one row.

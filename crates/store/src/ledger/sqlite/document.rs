@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::columns::{Columns, bound, execute, find, list};
 use crate::{
-    document::{DocumentEntry, DocumentName, DocumentRow},
+    document::{DocumentChange, DocumentEntry, DocumentName, DocumentRow},
     entry::VaultNumber,
 };
 
@@ -52,6 +52,28 @@ pub(super) fn of_prefix(
 ) -> rusqlite::Result<Vec<DocumentRow>> {
     let after = after.map_or("", DocumentName::as_str);
     list(db, LIST, params![prefix, after, bound(limit)], row)
+}
+
+/// The last changes of all documents, removed ones included, in the order of their names.
+pub(super) fn changes(
+    db: &Connection,
+    after: Option<&DocumentName>,
+    limit: usize,
+) -> rusqlite::Result<Vec<DocumentChange>> {
+    let after = after.map_or("", DocumentName::as_str);
+    let sql = select!("WHERE name > ?1 ORDER BY name LIMIT ?2");
+    list(db, sql, params![after, bound(limit)], |mut columns| {
+        let (name, vault, version) = (columns.parse()?, columns.get()?, columns.get()?);
+        Ok(DocumentChange { name, vault, version, value: columns.parse_opt()? })
+    })
+}
+
+/// What is wrong with the pages of documents.
+pub(super) fn integrity(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut found: Vec<String> =
+        list(db, "PRAGMA integrity_check('documents')", [], |mut row| row.get())?;
+    found.retain(|line| line != "ok");
+    Ok(found)
 }
 
 /// Records a change that was accepted.

@@ -44,7 +44,7 @@ use super::{
     RetrievalLoad, UploadRow, UploadState, VaultRow,
 };
 use crate::{
-    document::{DocumentName, DocumentRow},
+    document::{DocumentChange, DocumentName, DocumentRow},
     entry::{
         ArchiveNumber, DeliveryNumber, Entry, Extent, JobNumber, Outcome, PayloadId, UploadNumber,
         VaultNumber,
@@ -117,6 +117,28 @@ impl SqliteLedger {
                 other.map_err(|failure| failure.while_doing("checking the ledger", &self.path))
             }
         }
+    }
+
+    /// The last changes of documents after `after`, removed ones included, in byte order of their names.
+    pub(crate) async fn document_changes(
+        &self,
+        after: Option<&DocumentName>,
+        limit: usize,
+    ) -> Result<Vec<DocumentChange>, StoreError> {
+        let after = after.cloned();
+        let list = move |db: &Connection| document::changes(db, after.as_ref(), limit);
+        self.read("listing changes of documents", list).await
+    }
+
+    /// The version of a document's last change, 0 for none, and whether there is a document since.
+    pub(crate) async fn last_change(&self, name: &DocumentName) -> Result<(u64, bool), StoreError> {
+        let name = name.clone();
+        self.read("finding a document", move |db| document::last_change(db, &name)).await
+    }
+
+    /// Checks the part of the file that holds documents; returns what is wrong with it.
+    pub(crate) async fn check_documents(&self) -> Result<Vec<String>, StoreError> {
+        self.read("checking the documents", document::integrity).await
     }
 
     async fn read<T: Send + 'static>(
@@ -237,6 +259,19 @@ impl Ledger for SqliteLedger {
         self.write("recording an upload", move |db| upload::create(db, row)).await
     }
 
+    async fn upload_by_token(
+        &self,
+        vault: VaultNumber,
+        token: UploadToken,
+    ) -> Result<Option<UploadRow>, StoreError> {
+        self.read("finding an upload", move |db| upload::by_token(db, vault, token)).await
+    }
+
+    async fn count_uploads(&self, vault: VaultNumber, most: usize) -> Result<usize, StoreError> {
+        let count = move |db: &Connection| columns::count(db, upload::COUNT, vault, most);
+        self.read("counting uploads", count).await
+    }
+
     async fn upload(&self, number: UploadNumber) -> Result<Option<UploadRow>, StoreError> {
         self.read("finding an upload", move |db| upload::by_number(db, number)).await
     }
@@ -302,6 +337,20 @@ impl Ledger for SqliteLedger {
         limit: usize,
     ) -> Result<Vec<JobRow>, StoreError> {
         self.read("listing jobs", move |db| job::of_vault(db, vault, filter, from, limit)).await
+    }
+
+    async fn count_jobs(&self, vault: VaultNumber, most: usize) -> Result<usize, StoreError> {
+        let count = move |db: &Connection| columns::count(db, job::COUNT, vault, most);
+        self.read("counting jobs", count).await
+    }
+
+    async fn count_inventory_jobs(
+        &self,
+        vault: VaultNumber,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let count = move |db: &Connection| columns::count(db, job::COUNT_INVENTORIES, vault, most);
+        self.read("counting jobs", count).await
     }
 
     async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobRow>, StoreError> {
@@ -379,6 +428,10 @@ impl Ledger for SqliteLedger {
 
     async fn remove_delivery(&self, number: DeliveryNumber) -> Result<bool, StoreError> {
         self.write("forgetting a message", move |db| outbox::remove(db, number)).await
+    }
+
+    async fn expire_deliveries(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write("forgetting old messages", move |db| outbox::expire(db, before)).await
     }
 
     async fn dead_deliveries(

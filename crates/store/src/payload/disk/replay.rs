@@ -8,10 +8,10 @@
 //! What a repairing replay finds beyond the ledger was perhaps never synced: the process that wrote it may have died of a
 //! failed sync, and what is read may be in the page cache only. [`settle`] makes it durable before it is read.
 
-use std::{io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use crate::{
-    entry::Entry,
+    entry::{DocumentName, Entry},
     error::{Damage, StoreError},
     payload::{
         LogPosition, RecordPlace, ReplayPage, Replayed,
@@ -32,6 +32,10 @@ const PAGE_META_BYTES: usize = 4 << 20;
 const WINDOW_BYTES: usize = 64 << 10;
 /// Read at once while looking for the next intact record.
 const SCAN_BYTES: usize = 1 << 20;
+/// Enough of an entry to tell what it is, and the whole name of a document.
+const ENTRY_BEGIN_BYTES: usize = 1024;
+/// Documents named of one run of damaged bytes.
+const MAX_TOLD: usize = 16;
 /// Between a pack's name and the offset of a torn end that was cut off it.
 const TORN: &str = ".torn-";
 
@@ -51,6 +55,7 @@ pub(super) fn page(
             if later {
                 page.damaged(&pack_path(at.pack), "missing file");
                 at = LogPosition { pack: at.pack + 1, offset: 0 };
+                page.lost = Some(at);
                 continue;
             }
             if from.pack != 0 && at == from {
@@ -83,9 +88,14 @@ pub(super) fn page(
                 return Ok(page.finish(LogPosition { offset: cut, ..at }, true));
             }
             let next = pack.next_intact(at.offset + 1)?.unwrap_or(pack.len);
-            page.damaged(&pack.path, &format!("bytes {} to {next} are no record", at.offset));
+            let told = pack.told(at.offset, next)?;
+            let what = format!("bytes {} to {next} are no record{told}", at.offset);
+            page.damaged(&pack.path, &what);
             page.batch = page.items.len();
             at.offset = next;
+            if !told.only_archives {
+                page.lost = Some(at);
+            }
         }
         if !later {
             if repair && let Some(cut) = page.first_bad_body(&mut pack)? {
@@ -160,6 +170,7 @@ struct Page {
     /// Where in `items` the batch begins that the last record belongs to.
     batch: usize,
     meta_bytes: usize,
+    lost: Option<LogPosition>,
 }
 
 impl Page {
@@ -193,7 +204,41 @@ impl Page {
     }
 
     fn finish(self, next: LogPosition, last: bool) -> ReplayPage {
-        ReplayPage { items: self.items, next, last }
+        ReplayPage { items: self.items, next, last, lost: self.lost }
+    }
+}
+
+/// What damaged bytes have told of.
+struct Told {
+    /// Every record in there, none of them intact, is one of an archive.
+    only_archives: bool,
+    /// Documents that can still be recognised.
+    documents: Vec<DocumentName>,
+}
+
+impl Told {
+    /// Adds a record, of which these bytes are the begin of the entry.
+    fn add(&mut self, entry: &[u8]) {
+        if entry.starts_with(br#"{"entry":"archive_"#) {
+            return;
+        }
+        self.only_archives = false;
+        let name = entry.strip_prefix(br#"{"entry":"document","name":""#);
+        let name = name.and_then(|rest| rest.split(|byte| *byte == b'"').next());
+        let name = name.and_then(|name| str::from_utf8(name).ok());
+        let name = name.and_then(|name| DocumentName::parse(name).ok());
+        if self.documents.len() < MAX_TOLD {
+            self.documents.extend(name);
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.documents.iter().enumerate() {
+            write!(f, "{} {name}", if index == 0 { "; they told of document" } else { "," })?;
+        }
+        Ok(())
     }
 }
 
@@ -256,6 +301,25 @@ impl<'a> Pack<'a> {
             Some(entry) => Ok(Some((entry, header))),
             None => Err(StoreError::NewerRecord { path: self.path.clone(), offset }),
         }
+    }
+
+    /// What bytes that are no record have told of, as far as can be read: the first of them begin a record, and its lengths
+    /// say where the next one begins.
+    fn told(&mut self, mut offset: u64, end: u64) -> Result<Told, StoreError> {
+        let mut told = Told { only_archives: true, documents: Vec::new() };
+        while offset < end {
+            let at = LogPosition { pack: self.number, offset };
+            let header = Header::parse(self.read(offset, HEADER_LEN, WINDOW_BYTES)?, at);
+            told.add(self.read(offset + HEADER_LEN as u64, ENTRY_BEGIN_BYTES, WINDOW_BYTES)?);
+            let Some(header) = header else {
+                told.only_archives = false;
+                return Ok(told);
+            };
+            offset += header.record_len();
+        }
+        // Only the end of the pack may cut a record off.
+        told.only_archives &= offset == end || end == self.len;
+        Ok(told)
     }
 
     fn is_whole(&mut self, place: RecordPlace) -> Result<bool, StoreError> {
