@@ -146,3 +146,82 @@ impl Drop for Seat {
         self.crowd.row().idle.remove(&place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    async fn is_told(seat: &Seat) -> bool {
+        tokio::select! {
+            biased;
+            () = seat.told_to_go() => true,
+            () = ready(()) => false,
+        }
+    }
+
+    fn crowd() -> Arc<Crowd> {
+        Arc::new(Crowd::new(1))
+    }
+
+    #[tokio::test]
+    async fn the_longest_idle_stranger_goes_first_and_who_is_known_last() {
+        let crowd = crowd();
+        let [known, busy, renewed, stranger] = [(); 4].map(|()| crowd.seat());
+        busy.rise();
+        for (seat, is_known) in [(&known, true), (&renewed, false)] {
+            seat.rise();
+            if is_known {
+                seat.know();
+            }
+            seat.sit();
+        }
+        for next in [&stranger, &renewed, &known] {
+            assert!(!is_told(next).await);
+            crowd.row().shed();
+            assert!(is_told(next).await);
+        }
+        crowd.row().shed();
+        assert!(!is_told(&busy).await);
+        busy.sit();
+        assert!(is_told(&busy).await, "as soon as it has nothing to do");
+    }
+
+    #[tokio::test]
+    async fn who_was_told_to_go_and_began_a_request_sends_another_one() {
+        let crowd = crowd();
+        let [first, second] = [(); 2].map(|()| crowd.seat());
+        crowd.row().shed();
+        first.rise();
+        assert!(is_told(&second).await);
+        second.rise();
+        assert!(crowd.row().owed, "the first one that is done");
+        second.sit();
+        second.rise();
+        assert!(crowd.row().owed, "again it had something to do");
+    }
+
+    #[tokio::test]
+    async fn who_has_left_is_not_told_to_go() {
+        let crowd = crowd();
+        let [first, second] = [(); 2].map(|()| crowd.seat());
+        drop(first);
+        crowd.row().shed();
+        assert!(is_told(&second).await);
+    }
+
+    #[tokio::test]
+    async fn nobody_goes_while_there_is_room() {
+        let crowd = crowd();
+        let idle = crowd.seat();
+        let slot = crowd.slot().await;
+        assert!(!is_told(&idle).await);
+        let room = Arc::clone(&crowd);
+        let waiting = tokio::spawn(async move { room.slot().await });
+        idle.told_to_go().await;
+        drop(slot);
+        let _taken = waiting.await.unwrap();
+        assert!(!crowd.row().owed);
+    }
+}
