@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use icefield_server::control::{Answer, Request, ScrubRecord, StatRecord as Counts, is_served};
-use icefield_store::{OpenOptions, Store as OpenStore, StoreError};
+use icefield_store::{Doubt, OpenOptions, Store as OpenStore, StoreError};
 use serde::Serialize;
 
 use crate::{
@@ -25,9 +25,19 @@ pub(crate) enum Store {
     /// Read and verify every byte beside a server that owns the store, which goes on serving
     Scrub(Data),
     /// Make the ledger again from the payload side, after it was lost or damaged
-    Rebuild(Data),
+    Rebuild(Rebuild),
     /// Show what the store holds and how much room it takes
     Stat(Data),
+}
+
+/// How to make a ledger again.
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    #[command(flatten)]
+    data: Data,
+    /// Go on where damage may have lost settings: vault locks, policies, users and keys may then be older than they were
+    #[arg(long)]
+    accept_older_settings: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,7 +151,7 @@ pub(crate) async fn run(command: Store, session: &Session) -> anyhow::Result<Exi
     match command {
         Store::Check(data) => check(&data, session).await,
         Store::Scrub(data) => scrub(&data, session).await,
-        Store::Rebuild(data) => rebuild(&data, session).await,
+        Store::Rebuild(args) => rebuild(&args, session).await,
         Store::Stat(data) => stat(&data, session).await,
     }
 }
@@ -210,30 +220,48 @@ async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     Ok(if problems == 0 { Exit::Done } else { Exit::Some })
 }
 
-async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
-    let path = session.store_path(data.data.as_ref())?;
+async fn rebuild(args: &Rebuild, session: &Session) -> anyhow::Result<Exit> {
+    let path = session.store_path(args.data.data.as_ref())?;
     if session.global.dry_run {
         session
             .progress
             .say(&format!("would make the ledger of {} again from its packs", path.display()));
         return Ok(Exit::Done);
     }
-    let rebuilding =
-        async |options| icefield_store::rebuild::rebuild(&path, options, &mut |_| {}).await;
+    let accept_older_settings = args.accept_older_settings;
+    let rebuilding = async |options| {
+        let options = OpenOptions { accept_older_settings, ..options };
+        icefield_store::rebuild::rebuild(&path, options, &mut |_| {}).await
+    };
     let report = session.when_free(false, rebuilding).await?;
     session.progress.finish();
     for damage in &report.damage {
         session.progress.say(&format!("error: {damage}"));
     }
+    if let Some(doubt) = &report.doubt {
+        say_doubt(doubt, session);
+    }
+    if !report.in_place {
+        return Err(Failure::failed("what is damaged may have told of settings, so the store was left as it was")
+            .hint("put the damaged packs back from a backup, or an intact ledger.db, and run the same command again")
+            .hint("without either: icefield store rebuild --accept-older-settings, then look at every vault's lock and policy, and revoke again the keys that must be")
+            .into());
+    }
+    for name in &report.taken_over {
+        session
+            .progress
+            .say(&format!("taken over from the old ledger: the last change of document {name}"));
+    }
     let old = report.old_ledger.as_ref();
     let kept =
         old.map(|old| format!("; the old ledger is kept as {}", old.display())).unwrap_or_default();
     session.progress.note(format!(
-        "read {} records: {} vaults, {} archives ({}){kept}",
+        "read {} records: {} vaults, {} archives ({}), {} documents{kept}",
         report.records,
         report.vaults,
         report.archives,
-        size(report.bytes)
+        size(report.bytes),
+        report.documents
     ));
     if report.damage.is_empty() {
         if report.unnamed_files > 0 {
@@ -247,6 +275,20 @@ async fn rebuild(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     }
     session.progress.say("hint: `icefield store check` names every archive that is hit");
     Ok(Exit::Some)
+}
+
+/// Says what a rebuild cannot know.
+fn say_doubt(doubt: &Doubt, session: &Session) {
+    session.progress.say(&format!(
+        "warning: vault locks, policies, users and keys may be older than they were: {}",
+        doubt.why
+    ));
+    if !doubt.vaults.is_empty() {
+        let vaults = doubt.vaults.join(", ");
+        session
+            .progress
+            .say(&format!("warning: vaults with settings: {vaults}; others may have lost theirs"));
+    }
 }
 
 async fn scrub(data: &Data, session: &Session) -> anyhow::Result<Exit> {

@@ -82,7 +82,7 @@ const COMMANDS: [(&[&str], &[&str]); 36] = [
     (&["target", "test"], &["NAME"]),
     (&["store"], &["check", "rebuild", "stat"]),
     (&["store", "check"], &["--data"]),
-    (&["store", "rebuild"], &["--data"]),
+    (&["store", "rebuild"], &["--data", "--accept-older-settings"]),
     (&["store", "stat"], &["--data"]),
     (&["completions"], &["bash", "zsh", "fish"]),
     (&["man"], &[]),

@@ -77,6 +77,32 @@ fn a_damaged_ledger_is_not_believed() {
     assert_eq!(sandbox.read("back/tree/large"), sandbox.read("tree/large"));
 }
 
+/// What is lost with a damaged record may be a vault's lock or the end of a key: its owner has to know, and to say so.
+#[test]
+fn a_rebuild_that_may_bring_older_settings_back_asks_for_an_option() {
+    let sandbox = archived();
+    sandbox.ok(["user", "create", "ann"]);
+    sandbox.ok(["upload", "v", "tree", "--force"]);
+    let pack = sandbox.store().join("packs/00000001.pack");
+    let mut log = fs::read(&pack).unwrap();
+    let name = b"\"name\":\"user/";
+    let at = log.windows(name.len()).rposition(|window| window == name).unwrap();
+    let value = b"\"value\":";
+    let value_at = log[at..].windows(value.len()).position(|window| window == value).unwrap();
+    log[at + value_at + value.len() + 2] ^= 1;
+    fs::write(&pack, log).unwrap();
+
+    let run = sandbox.fails(3, ["store", "rebuild", "--yes"]);
+    run.says("taken over from the old ledger").says("/ann");
+    sandbox.lose_ledger();
+    let run = sandbox.fails(1, ["store", "rebuild", "--yes"]);
+    run.says("bytes").says("/ann").says("no old ledger").says("--accept-older-settings");
+    sandbox.fails(1, ["vault", "list"]).says("store rebuild");
+    sandbox.fails(3, ["store", "rebuild", "--yes", "--accept-older-settings"]);
+    let users = sandbox.ok(["user", "list"]);
+    assert!(users.text().contains("ann"), "{users}");
+}
+
 /// Written with `head` and `sha256sum`, as the data directory's description says that the check can be made.
 #[test]
 fn a_store_of_a_newer_format_is_left_alone() {
