@@ -28,9 +28,9 @@ use crate::{
     },
 };
 
-/// Bytes are collected up to here before they are written.
+/// Bytes are collected up to here before they are written, unless less may be kept.
 const WRITE_BYTES: usize = 1 << 20;
-/// Writes of one file that may be under way.
+/// Writes of one file that may be under way, unless less may be kept.
 const WRITES_AHEAD: usize = 4;
 /// `<64 hex digits>  -\n`
 const HASH_LINE_LEN: usize = 68;
@@ -126,6 +126,10 @@ pub(super) struct FileWriter {
     hashes: Arc<dyn VolumeFile>,
     /// Bytes handed to the pool so far.
     size: u64,
+    /// Bytes at which what is collected is written.
+    collects: usize,
+    /// Writes that may be under way when a call returns.
+    ahead: usize,
     collected: Vec<Bytes>,
     collected_len: usize,
     under_way: VecDeque<JoinHandle<Result<(), StoreError>>>,
@@ -145,6 +149,8 @@ impl FileWriter {
             data,
             hashes,
             size: 0,
+            collects: WRITE_BYTES,
+            ahead: WRITES_AHEAD,
             collected: Vec::new(),
             collected_len: 0,
             under_way: VecDeque::new(),
@@ -191,10 +197,15 @@ impl PayloadWriter for FileWriter {
             self.collected_len += bytes.len();
             self.collected.push(bytes);
         }
-        if self.collected_len >= WRITE_BYTES {
+        if self.collected_len > 0 && self.collected_len >= self.collects {
             self.flush();
         }
-        self.settle(WRITES_AHEAD).await
+        self.settle(self.ahead).await
+    }
+
+    fn keep_at_most(&mut self, bytes: usize) {
+        self.collects = bytes.min(WRITE_BYTES);
+        self.ahead = (bytes.saturating_sub(WRITE_BYTES) / WRITE_BYTES).min(WRITES_AHEAD);
     }
 
     async fn finish(mut self: Box<Self>, leaves: &[TreeHash]) -> Result<(), StoreError> {

@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
     payload::{
         LogPosition, Payload, Replayed,
-        contract::{archive, hash, id, pattern, replay, suite, vault, write_file},
+        contract::{archive, hash, id, pattern, read_file, replay, suite, vault, write_file},
     },
 };
 
@@ -189,6 +189,41 @@ async fn two_owners_do_not_overwrite_each_others_records() {
     }
     assert!(matches!(one.append(vec![vault(3)]).await, Err(StoreError::Fenced)));
     assert_eq!(replay(&on(volume, PACK_BYTES), LogPosition::default()).await.0.len(), 2);
+}
+
+/// Uploads that stop in the middle would keep a MiB and more each.
+#[tokio::test]
+async fn a_file_keeps_as_little_in_memory_as_it_is_told_to() {
+    const MIB: usize = 1 << 20;
+    for (number, most) in [(1, 0), (2, MIB), (3, 5 * MIB)] {
+        let volume = SimulatedVolume::new();
+        let payload = on(volume.clone(), PACK_BYTES);
+        let bytes = pattern(3 << 20, 9);
+        let written = || volume.len_of(&format!("payload/{number:02x}/{}", id(number)));
+        let mut writer = payload.create(id(number)).await.unwrap();
+        writer.keep_at_most(most);
+        writer.write(bytes.slice(..1000)).await.unwrap();
+        assert_eq!(written(), if most == 0 { 1000 } else { 0 });
+        writer.write(bytes.slice(1000..MIB)).await.unwrap();
+        if most <= MIB {
+            assert_eq!(written(), MIB, "nothing is under way");
+        }
+        writer.write(bytes.slice(MIB..)).await.unwrap();
+        writer.finish(&hash(&bytes).1).await.unwrap();
+        let reader = payload.open(id(number), 3 << 20, hash(&bytes).0).await.unwrap();
+        assert_eq!(read_file(&*reader).await.unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn without_room_in_memory_a_write_that_fails_says_so_at_once() {
+    let volume = SimulatedVolume::new();
+    let payload = on(volume.clone(), PACK_BYTES);
+    let mut writer = payload.create(id(1)).await.unwrap();
+    writer.keep_at_most(0);
+    volume.set_room(Some(10));
+    let full = writer.write(pattern(100, 1)).await;
+    assert!(matches!(full, Err(StoreError::Full { .. })), "{full:?}");
 }
 
 #[tokio::test]
