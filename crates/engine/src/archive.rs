@@ -108,7 +108,7 @@ impl Kept {
         let room = small.and_then(|size| engine.inner.room.take(size));
         match (room, usize::try_from(size)) {
             (Some(room), Ok(size)) => Ok(Self::Memory(BytesMut::with_capacity(size), room)),
-            _ => Ok(Self::File(StagedFile::create(engine.store()).await?)),
+            _ => Ok(Self::File(StagedFile::for_body(engine, size).await?)),
         }
     }
 

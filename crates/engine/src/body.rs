@@ -184,12 +184,29 @@ pub(crate) struct StagedFile {
     // Dropped before the name is given back, which removes the file.
     writer: Box<dyn PayloadWriter>,
     name: Reserved,
+    _room: Option<Taken>,
 }
 
+/// What the writer of a body keeps at most: best some MiBs under way while the next is collected, else one that is
+/// collected. Without room for either it keeps nothing.
+const KEPT_BY_A_WRITER: [usize; 2] = [5 << 20, 1 << 20];
+
 impl StagedFile {
+    /// Creates a file for one of those tasks of which only a few run at a time.
     pub(crate) async fn create(store: &Store) -> Result<Self, EngineError> {
         let name = Reserved { store: store.clone(), id: store.reserve().await?, held: true };
-        Ok(Self { writer: store.payload().create(name.id).await?, name })
+        Ok(Self { writer: store.payload().create(name.id).await?, name, _room: None })
+    }
+
+    /// Creates a file for a body of `size` bytes that a client sends.
+    pub(crate) async fn for_body(engine: &Engine, size: u64) -> Result<Self, EngineError> {
+        let mut file = Self::create(engine.store()).await?;
+        let room = KEPT_BY_A_WRITER
+            .into_iter()
+            .find_map(|most| Some((engine.inner.collecting.take(size.min(most as u64))?, most)));
+        let (room, most) = room.unzip();
+        file.writer.keep_at_most(most.unwrap_or(0));
+        Ok(Self { _room: room, ..file })
     }
 
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
@@ -198,7 +215,7 @@ impl StagedFile {
 
     /// Makes the file durable. The name is to be kept until the ledger knows the file.
     pub(crate) async fn finish(self, hashed: &Hashed) -> Result<(Extent, Reserved), EngineError> {
-        let Self { writer, name } = self;
+        let Self { writer, name, _room } = self;
         writer.finish(&hashed.leaves).await?;
         Ok((Extent { payload: name.id, size: hashed.size, tree_hash: hashed.tree }, name))
     }

@@ -59,8 +59,13 @@ pub(crate) struct Inner {
     pub(crate) uploads: UploadLocks,
     /// What bodies on their way in may keep in memory.
     pub(crate) room: Room,
+    /// What is collected of bodies that are written into files: beside the others, so that large bodies do not send small
+    /// archives into files.
+    pub(crate) collecting: Room,
     /// What outputs on their way out may read ahead.
     pub(crate) outgoing: Room,
+    /// What outputs on their way out need.
+    pub(crate) outputs: Room,
     /// Rung when something was put into the outbox.
     pub(crate) outbox: Notify,
 }
@@ -105,7 +110,9 @@ impl Engine {
             running: Mutex::new(()),
             uploads: UploadLocks::default(),
             room: Room::new(),
+            collecting: Room::new(),
             outgoing: Room::new(),
+            outputs: Room::of_outputs(),
             outbox: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })

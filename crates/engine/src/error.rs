@@ -199,6 +199,10 @@ pub enum EngineError {
         /// Length of the output.
         total: u64,
     },
+    /// The outputs that are being read need all the memory there is for them; the service's own text for being asked too
+    /// often, which clients answer by asking again later.
+    #[error("Rate exceeded")]
+    TooManyOutputs,
     /// Stored bytes are not what they were. They are never returned.
     #[error("The stored bytes of {what} are damaged{}", located(*.leaf))]
     Damaged {
@@ -249,6 +253,7 @@ impl EngineError {
             | Self::InvalidDestination(_) => ErrorCode::InvalidParameterValue,
             Self::NoMasterKey | Self::WrongMasterKey(_) => ErrorCode::ServiceUnavailable,
             Self::PolicyEnforced => ErrorCode::PolicyEnforced,
+            Self::TooManyOutputs => ErrorCode::Throttling,
             Self::InsufficientCapacity => ErrorCode::InsufficientCapacity,
             Self::VaultLimit(_) | Self::TagLimit(_) | Self::PolicyLimit(_) | Self::CapacityLimit(_) => {
                 ErrorCode::LimitExceeded

@@ -71,7 +71,7 @@ impl Engine {
     ///
     /// `VaultNotFound`; `JobNotFound`, also for an expired job; `JobNotAvailable` for one in progress or failed;
     /// `InvalidOutputRange` when the range has no byte of the output; `Damaged` when the hash of a range cannot be told
-    /// from what is stored.
+    /// from what is stored; `TooManyOutputs` when those that are being read need all the memory there is for them.
     pub async fn job_output(
         &self,
         access: &Access,
@@ -103,7 +103,7 @@ impl Engine {
                     tree_hash,
                     description: archive.description,
                     content_type: "application/octet-stream",
-                    reader: bytes.read(self, absolute),
+                    reader: bytes.read(self, absolute)?,
                 })
             }
             JobKind::Inventory { format, .. } => {
@@ -118,7 +118,7 @@ impl Engine {
                         InventoryFormat::Json => "application/json",
                         InventoryFormat::Csv => "text/csv",
                     },
-                    reader: bytes.read(self, range),
+                    reader: bytes.read(self, range)?,
                 })
             }
         }

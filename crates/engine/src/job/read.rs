@@ -24,6 +24,9 @@ const FILES_AHEAD: usize = 2;
 /// MiBs being read and verified at a time, where there is room for them; elsewhere one.
 const LEAVES_AHEAD: usize = 4;
 
+/// MiBs that an output needs: one being read, and one on its way to the receiver.
+const LEAVES_NEEDED: u64 = 2;
+
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, EngineError>> + Send>>;
 
 /// Yields the bytes of a job's output in order.
@@ -31,6 +34,7 @@ pub struct OutputReader {
     chunks: Option<Chunks>,
     /// For what is read ahead. A receiver may be slow, so nobody waits for it.
     room: Option<Taken>,
+    _needed: Taken,
 }
 
 impl OutputReader {
@@ -94,15 +98,26 @@ impl StoredBytes {
     }
 
     /// Yields the bytes of `range`.
-    pub(super) fn read(self, engine: &Engine, range: ByteRange) -> OutputReader {
+    ///
+    /// # Errors
+    ///
+    /// `TooManyOutputs` when there is no room for what is needed: whoever has it may be slow, so nobody waits for it.
+    pub(super) fn read(
+        self,
+        engine: &Engine,
+        range: ByteRange,
+    ) -> Result<OutputReader, EngineError> {
         let engine = engine.clone();
+        // A piece of a leaf, or of the body of a record, keeps the whole of it.
+        let needed = LEAVES_NEEDED * self.size.min(LEAF_SIZE_BYTES);
+        let needed = engine.inner.outputs.take(needed).ok_or(EngineError::TooManyOutputs)?;
         let room = engine.inner.outgoing.take(LEAVES_AHEAD as u64 * LEAF_SIZE_BYTES);
         let ahead = if room.is_some() { LEAVES_AHEAD } else { 1 };
         let chunks: Chunks = match self.place {
             Place::Record(place) => Box::pin(read_record(engine, self.what, place, range)),
             Place::Files(files) => Box::pin(read_files(engine, self.what, &files, range, ahead)),
         };
-        OutputReader { chunks: Some(chunks), room }
+        Ok(OutputReader { chunks: Some(chunks), room, _needed: needed })
     }
 
     /// Returns the tree hash of a tree-aligned range, from stored hashes.

@@ -62,7 +62,7 @@ impl Engine {
         let row = self.upload_in_progress(upload, id).await?;
         let index = part_index(&row, range).ok_or(EngineError::InvalidContentRange(range))?;
         let part = Part { engine: self.clone(), upload, id: id.clone(), index };
-        let file = StagedFile::create(self.store()).await?;
+        let file = StagedFile::for_body(self, range.len()).await?;
         let hashing = Hashing::begin(self, Declared::Part(range), linear);
         Ok(ReceivingPart { part, hashing, file })
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use icefield_engine::{EngineError, NewArchive, Settings};
-use icefield_protocol::{ArchiveId, ErrorCode};
+use icefield_protocol::{ArchiveId, ByteRange, ErrorCode};
 use icefield_treehash::LinearHash;
 
 use crate::world::{MIB, World, archive_job, assert_refused, bytes, name, token, tree_hash};
@@ -42,7 +42,7 @@ async fn a_small_archive_of_several_leaves_is_still_verified_by_leaf() {
     let whole = bytes(1, 3 * MIB + 5);
     let stored = world.put(&whole).await;
     assert_eq!(world.engine.store().payload().used_bytes().await.unwrap().1, 0);
-    let range = icefield_protocol::ByteRange::new(2 * MIB, 3 * MIB + 4).unwrap();
+    let range = ByteRange::new(2 * MIB, 3 * MIB + 4).unwrap();
     let job = world.retrieve(&stored.id, Some(range)).await;
     let description = world.describe(&job).await.unwrap();
     assert_eq!(description.tree_hash, Some(tree_hash(&whole[2 << 20..])));
@@ -307,6 +307,68 @@ async fn archives_beyond_the_room_in_memory_are_stored_all_the_same() {
     drop(stopped);
     world.put(&bytes(3, 100_000)).await;
     assert!(in_packs().await > before + 100_000, "there is room again");
+}
+
+/// Files were collected by the MiB, and nothing counted what all uploads that stop in the middle have collected.
+#[tokio::test]
+async fn what_is_collected_for_files_is_bounded_over_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::in_folder(dir.path()).await;
+    let written = async || world.engine.store().payload().used_bytes().await.unwrap().1;
+    let whole = bytes(1, 8 * MIB);
+    let most = usize::try_from(MIB).unwrap() - 1;
+    let upload = world.initiate().await;
+    let mut archives = Vec::new();
+    let mut parts = Vec::new();
+    // 64 MiB: twelve times five for those that write ahead, and four times one.
+    for _ in 0..18 {
+        let receiving =
+            world.engine.receive_archive(&world.account, &world.vault, new(8 * MIB)).await;
+        let mut receiving = receiving.unwrap();
+        receiving.write(whole.slice(..most)).await.unwrap();
+        archives.push(receiving);
+    }
+    assert_eq!(written().await, 2 * (MIB - 1), "sixteen have room");
+    let range = ByteRange::new(0, MIB - 1).unwrap();
+    for _ in 0..2 {
+        let part =
+            world.engine.receive_part(&world.account, &world.vault, &upload, range, false).await;
+        let mut part = part.unwrap();
+        part.write(whole.slice(..most)).await.unwrap();
+        parts.push(part);
+    }
+    assert_eq!(written().await, 4 * (MIB - 1));
+    for mut receiving in [archives.pop().unwrap(), archives.remove(0)] {
+        for rest in whole.slice(most..).chunks(300_007) {
+            receiving.write(Bytes::copy_from_slice(rest)).await.unwrap();
+        }
+        let stored = receiving.commit(Some(tree_hash(&whole))).await.unwrap();
+        let job = world.retrieve(&stored.id, None).await;
+        assert!(world.output(&job, None).await.unwrap() == whole);
+    }
+    let mut part = parts.pop().unwrap();
+    part.write(whole.slice(most..=most)).await.unwrap();
+    let first = tree_hash(&whole.slice(..=most));
+    assert_eq!(part.commit(Some(first)).await.unwrap(), first);
+}
+
+/// An output cannot be verified with less than a MiB, so slow receivers took as many as there were connections.
+#[tokio::test]
+async fn outputs_beyond_the_room_for_all_of_them_are_to_be_asked_for_again() {
+    let world = World::new().await;
+    let body = bytes(1, 3 * MIB);
+    let stored = world.put(&body).await;
+    let job = world.retrieve(&stored.id, None).await;
+    let begin = async || world.engine.job_output(&world.account, &world.vault, &job, None).await;
+    let mut slow = Vec::new();
+    // 256 MiB, and two for each.
+    for _ in 0..128 {
+        slow.push(begin().await.unwrap());
+    }
+    assert_refused(begin().await, ErrorCode::Throttling, "Rate exceeded");
+    drop(slow.pop());
+    assert!(world.output(&job, None).await.unwrap() == body);
+    assert!(world.output(&job, None).await.unwrap() == body, "what has ended needs nothing");
 }
 
 #[tokio::test]

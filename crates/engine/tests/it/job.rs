@@ -1,18 +1,16 @@
 //! Retrieval jobs and their output.
 
-use std::{error::Error as _, fs, path::Path, sync::Arc, time::Duration};
+use std::{error::Error as _, fs, path::Path, time::Duration};
 
-use icefield_engine::{Engine, EngineError, JobListFilter, NewArchive, RequestedRange, Settings};
+use icefield_engine::{EngineError, JobListFilter, NewArchive, RequestedRange};
 use icefield_protocol::{
     ArchiveId, ByteRange, Description, ErrorCode, InventoryParameters, JobAction, JobId,
     JobRequest, JobStatus, Tier,
 };
-use icefield_store::{ManualClock, OpenOptions, Store};
 
-use crate::as_root::AsRoot;
 use crate::world::{
-    HOUR, MIB, START, World, archive_job, assert_refused, bytes, inventory_job, name, read,
-    service, tree_hash,
+    HOUR, MIB, World, archive_job, assert_refused, bytes, inventory_job, name, read, service,
+    tree_hash,
 };
 
 const INVALID: ErrorCode = ErrorCode::InvalidParameterValue;
@@ -319,17 +317,7 @@ async fn jobs_are_listed_by_initiation_with_filters_and_markers() {
 #[tokio::test]
 async fn damage_is_an_error_with_its_place_and_never_bytes() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::new(START));
-    let options = OpenOptions {
-        create: true,
-        clock: Arc::<ManualClock>::clone(&clock),
-        ..OpenOptions::default()
-    };
-    let store = Store::open(dir.path(), options).await.unwrap();
-    let engine = AsRoot(Engine::open(store, Settings::embedded()).await.unwrap());
-    let account = engine.account().clone();
-    let world = World { engine, clock, account, vault: name("photos") };
-    world.engine.create_vault(&world.account, &world.vault).await.unwrap();
+    let world = World::in_folder(dir.path()).await;
     let whole = bytes(1, 3 * MIB);
     let archive = world.put(&whole).await;
     let job = world.retrieve(&archive.id, None).await;

@@ -1,6 +1,6 @@
 //! A store, an engine and a clock, with the shortcuts that tests need.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use icefield_engine::{
@@ -10,7 +10,7 @@ use icefield_protocol::{
     AccountId, ArchiveId, ByteRange, ErrorCode, InventoryParameters, JobDescription, JobId,
     JobRequest, PartSize, Tier, Timestamp, UploadId, UploadToken, VaultName,
 };
-use icefield_store::{ManualClock, Store};
+use icefield_store::{ManualClock, OpenOptions, Store};
 use icefield_treehash::{Hasher, Roles, TreeHash};
 
 use crate::as_root::AsRoot;
@@ -46,6 +46,22 @@ impl World {
     pub(crate) async fn with(settings: Settings) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = Store::in_memory(Arc::<ManualClock>::clone(&clock)).await.unwrap();
+        Self::of(store, clock, settings).await
+    }
+
+    /// An embedded engine with a new store in a folder.
+    pub(crate) async fn in_folder(folder: &Path) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let options = OpenOptions {
+            create: true,
+            clock: Arc::<ManualClock>::clone(&clock),
+            ..OpenOptions::default()
+        };
+        let store = Store::open(folder, options).await.unwrap();
+        Self::of(store, clock, Settings::embedded()).await
+    }
+
+    async fn of(store: Store, clock: Arc<ManualClock>, settings: Settings) -> Self {
         let engine = AsRoot(Engine::open(store, settings).await.unwrap());
         let account = engine.account().clone();
         let vault = name("photos");
