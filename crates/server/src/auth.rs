@@ -6,7 +6,8 @@
 //!
 //! Nothing of a body is read before the key and the time are right. The body of an upload is not read here at all: its
 //! hash is announced in a signed header, and whoever receives the bytes compares. Every other body is small, so it is read
-//! whole and hashed, whether or not its hash was announced.
+//! whole and hashed, whether or not its hash was announced. Where it was not, the body is read before the signature can be
+//! checked, by whoever knows an access key ID, so it has to be shorter.
 //!
 //! A refusal never says what the right signature or its canonical request would be.
 
@@ -36,6 +37,11 @@ use crate::{
     header,
 };
 use keys::SigningKeys;
+
+/// The longest body without an announced hash. Within the window that each connection has for itself, so that what
+/// nobody has signed takes no memory that others wait for, and several times what the longest text with a meaning, an
+/// access policy of 20 KiB, has as JSON in JSON.
+const MAX_UNANNOUNCED_BYTES: usize = 128 << 10;
 
 /// The service in a scope.
 const SERVICE: &str = "glacier";
@@ -80,7 +86,7 @@ impl Authenticator {
     /// # Errors
     ///
     /// `MissingAuthenticationToken`, `UnrecognizedClient`, `InvalidSignature`, `ExpiredToken`; `MissingParameterValue` for
-    /// a payload without an announced hash; those of a body that does not come.
+    /// a payload without an announced hash; those of a body that does not come or is too long.
     pub(crate) async fn check(
         &self,
         engine: &Engine,
@@ -118,7 +124,8 @@ impl Authenticator {
                 Content::Text(text)
             }
             (None, false) => {
-                let text = body.read_to_end(self.max_text_bytes).await?;
+                let most = self.max_text_bytes.min(MAX_UNANNOUNCED_BYTES);
+                let text = body.read_to_end(most).await?;
                 self.verify(claim, time, LinearHash::of(&text))?;
                 Content::Text(text)
             }
@@ -244,4 +251,15 @@ fn caller(credential: Credential, peer: Peer, parts: &Parts) -> Caller {
         None => Caller::root(credential.account),
     };
     caller.with_context(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_UNANNOUNCED_BYTES;
+    use crate::connection::Limits;
+
+    #[test]
+    fn what_nobody_has_signed_fits_into_the_window_of_its_connection() {
+        assert!(MAX_UNANNOUNCED_BYTES <= Limits::default().window_bytes);
+    }
 }

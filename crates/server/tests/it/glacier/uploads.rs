@@ -142,9 +142,31 @@ async fn a_body_that_does_not_come_is_timed_out() {
 async fn a_json_body_has_a_limit() {
     let world = World::new().await;
     for (length, status) in [(MIB, 201), (MIB + 1, 400)] {
-        let answer = world.ask("PUT", "/-/vaults/photos").body(vec![b' '; length]).send().await;
+        let answer = world.ask("PUT", "/-/vaults/photos").payload(vec![b' '; length]).send().await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
+}
+
+/// It is read before the signature can be checked, so whoever knows an access key ID has it kept in memory.
+#[tokio::test]
+async fn a_json_body_whose_hash_is_not_announced_is_no_longer_than_a_window() {
+    let world = World::new().await;
+    let ask = |length| world.ask("PUT", "/-/vaults/photos").body(vec![b' '; length]);
+    assert_eq!(ask(128 << 10).send().await.status, 201);
+    let too_long = ask((128 << 10) + 1);
+    let text = "The request body is too long.";
+    // The head decides: nobody waits for a body that is withheld.
+    too_long.begin().await.answer().await.assert_refused(
+        400,
+        "InvalidParameterValueException",
+        text,
+    );
+    let mut chunked =
+        too_long.without("content-length").header("transfer-encoding", "chunked").begin().await;
+    chunked
+        .write(format!("20001\r\n{}\r\n0\r\n\r\n", " ".repeat((128 << 10) + 1)).as_bytes())
+        .await;
+    chunked.answer().await.assert_refused(400, "InvalidParameterValueException", text);
 }
 
 #[tokio::test]
