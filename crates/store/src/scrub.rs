@@ -11,7 +11,7 @@
 //! file that cannot be read the ledger is asked once more whether somebody owns it.
 //!
 //! Memory does not depend on the number of archives, but for 8 bytes for each vault; files are listed for one archive, one
-//! upload or one vault's jobs at a time.
+//! upload or one page of jobs at a time.
 
 use std::{collections::VecDeque, pin::pin, sync::Arc};
 
@@ -106,6 +106,8 @@ struct Round {
     files: VecDeque<Owned>,
     records: VecDeque<Replayed>,
     uploads: VecDeque<UploadNumber>,
+    /// Where the next page of a vault begins, until all of it is listed.
+    vault: Option<InVault>,
     /// Those that the log tells of.
     vaults: Vec<VaultNumber>,
     /// Where the next page of the log begins, until all of it is listed.
@@ -115,6 +117,13 @@ struct Round {
     /// What was forgotten of the log ahead of the records in it.
     cold: Option<RecordPlace>,
     bytes: u64,
+}
+
+/// A place in the lists of a vault: uploads come first, then jobs.
+#[derive(Debug, Clone, Copy)]
+enum InVault {
+    Uploads(VaultNumber, Option<UploadNumber>),
+    Jobs(VaultNumber, Option<JobNumber>),
 }
 
 /// A payload file and who has it.
@@ -154,6 +163,7 @@ impl Round {
             files: VecDeque::new(),
             records: VecDeque::new(),
             uploads: VecDeque::new(),
+            vault: None,
             vaults: Vec::new(),
             next: Some(LogPosition::default()),
             end: store.ledger().mark().await?,
@@ -187,8 +197,10 @@ impl Round {
             self.list_records(store, next, report).await?;
         } else if let Some(upload) = self.uploads.pop_front() {
             self.list_parts(store, upload).await?;
+        } else if let Some(place) = self.vault.take() {
+            self.vault = self.list_vault(store, place).await?;
         } else if let Some(vault) = self.vaults.pop() {
-            self.list_vault(store, vault).await?;
+            self.vault = Some(InVault::Uploads(vault, None));
         } else {
             return Ok(false);
         }
@@ -273,24 +285,28 @@ impl Round {
         Ok(())
     }
 
-    /// The unfinished uploads of a vault, and the outputs of its jobs.
-    async fn list_vault(&mut self, store: &Store, vault: VaultNumber) -> Result<(), StoreError> {
-        let mut from = None;
-        loop {
-            let page = store.ledger().uploads(vault, from, PAGE).await?;
-            self.uploads.extend(page.iter().map(|upload| upload.number));
-            let Some(last) = page.last() else { break };
-            from = Some(UploadNumber(last.number.0 + 1));
-        }
-        let mut from = None;
-        loop {
-            let page = store.ledger().jobs(vault, JobFilter::default(), from, PAGE).await?;
-            self.files.extend(page.iter().filter_map(|job| {
-                let output = job.output.as_ref()?;
-                Some(Owned { extent: output.extent, owner: Owner::Output(job.number) })
-            }));
-            let Some(last) = page.last() else { return Ok(()) };
-            from = Some(JobNumber(last.number.0 + 1));
+    /// A page of the unfinished uploads of a vault, or of the outputs of its jobs. Returns where the next one begins.
+    async fn list_vault(
+        &mut self,
+        store: &Store,
+        place: InVault,
+    ) -> Result<Option<InVault>, StoreError> {
+        match place {
+            InVault::Uploads(vault, from) => {
+                let page = store.ledger().uploads(vault, from, PAGE).await?;
+                self.uploads.extend(page.iter().map(|upload| upload.number));
+                let Some(last) = page.last() else { return Ok(Some(InVault::Jobs(vault, None))) };
+                Ok(Some(InVault::Uploads(vault, Some(UploadNumber(last.number.0 + 1)))))
+            }
+            InVault::Jobs(vault, from) => {
+                let page = store.ledger().jobs(vault, JobFilter::default(), from, PAGE).await?;
+                self.files.extend(page.iter().filter_map(|job| {
+                    let output = job.output.as_ref()?;
+                    Some(Owned { extent: output.extent, owner: Owner::Output(job.number) })
+                }));
+                let Some(last) = page.last() else { return Ok(None) };
+                Ok(Some(InVault::Jobs(vault, Some(JobNumber(last.number.0 + 1)))))
+            }
         }
     }
 
@@ -386,11 +402,16 @@ impl Open {
 mod tests {
     use std::sync::Arc;
 
-    use super::Scrub;
+    use icefield_protocol::{JobStatus, Timestamp};
+
+    use super::{PAGE, Scrub};
     use crate::{
         check::check,
         crash_tests::{Told, open, workload},
-        ledger::MemoryLedger,
+        ledger::{
+            InventoryOutput, JobRow, Ledger, MemoryLedger,
+            contract::fixtures::{extent, inventory_job, upload_row},
+        },
         payload::{contract::pattern, disk::simulated::SimulatedVolume},
         store::Store,
     };
@@ -449,5 +470,34 @@ mod tests {
             }
         }
         assert_eq!(found, [path]);
+    }
+
+    /// Whoever may begin jobs and uploads must not be able to take the memory.
+    #[tokio::test]
+    async fn jobs_and_uploads_of_a_vault_are_listed_a_page_at_a_time() {
+        let (volume, ledger) = (SimulatedVolume::new(), Arc::new(MemoryLedger::new()));
+        let store = open(&volume, &ledger).await.unwrap();
+        workload(&store, &mut Told::default()).await.unwrap();
+        let many = 1000..1000 + 2 * PAGE as u64 + 1;
+        for number in many.clone() {
+            ledger.create_upload(upload_row(number)).await.unwrap();
+            ledger.create_job(with_lost_output(number + 10_000)).await.unwrap();
+        }
+        let mut scrub = Scrub::new(&store);
+        let mut lost = 0;
+        loop {
+            let step = scrub.step(1).await.unwrap();
+            lost += step.problems.len();
+            let Some(round) = &scrub.round else { break };
+            assert!(round.files.len() <= PAGE && round.uploads.len() <= PAGE);
+        }
+        assert_eq!(lost, many.count(), "each output is looked at");
+    }
+
+    /// A job whose output is nowhere.
+    fn with_lost_output(number: u64) -> JobRow {
+        let output = InventoryOutput { extent: extent(number), next: None };
+        let (status, completed) = (JobStatus::Succeeded, Some(Timestamp::UNIX_EPOCH));
+        JobRow { output: Some(output), status, completed, ..inventory_job(number, 0) }
     }
 }

@@ -4,7 +4,7 @@
 //! their way and staged payloads live only here: losing them costs work, never an acknowledged archive.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod memory;
 mod outbox;
 mod rules;
@@ -384,6 +384,16 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// Records a new upload; if the vault has an upload with the same token, returns that one instead and records nothing.
     async fn create_upload(&self, row: UploadRow) -> Result<UploadRow, StoreError>;
 
+    /// Finds the upload, in any state that is still remembered, that this token has begun.
+    async fn upload_by_token(
+        &self,
+        vault: VaultNumber,
+        token: UploadToken,
+    ) -> Result<Option<UploadRow>, StoreError>;
+
+    /// How many uploads in progress a vault has. Counting ends at `most`.
+    async fn count_uploads(&self, vault: VaultNumber, most: usize) -> Result<usize, StoreError>;
+
     /// Finds an upload in any state that is still remembered.
     async fn upload(&self, number: UploadNumber) -> Result<Option<UploadRow>, StoreError>;
 
@@ -441,6 +451,16 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         from: Option<JobNumber>,
         limit: usize,
     ) -> Result<Vec<JobRow>, StoreError>;
+
+    /// How many jobs a vault has, ended ones included. Counting ends at `most`, and takes as long as there are.
+    async fn count_jobs(&self, vault: VaultNumber, most: usize) -> Result<usize, StoreError>;
+
+    /// How many of them are of inventories. Counting ends at `most`.
+    async fn count_inventory_jobs(
+        &self,
+        vault: VaultNumber,
+        most: usize,
+    ) -> Result<usize, StoreError>;
 
     /// Jobs in progress, of all vaults, whose due time is at or before `now`, oldest first.
     async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobRow>, StoreError>;
@@ -503,6 +523,9 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets a message. Returns false when it is gone already.
     async fn remove_delivery(&self, number: DeliveryNumber) -> Result<bool, StoreError>;
+
+    /// Forgets messages that were given up before `before`. Returns how many.
+    async fn expire_deliveries(&self, before: Timestamp) -> Result<u64, StoreError>;
 
     /// Messages given up, by number, after `after` (exclusive).
     async fn dead_deliveries(

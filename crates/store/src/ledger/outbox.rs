@@ -21,7 +21,7 @@ pub struct DeliveryRow {
     pub created: Timestamp,
     /// How often its delivery was tried.
     pub attempts: u32,
-    /// When it is to be tried next.
+    /// When it is to be tried next; when it was given up.
     pub next: Timestamp,
     /// Given up; kept for somebody to look at.
     pub dead: bool,

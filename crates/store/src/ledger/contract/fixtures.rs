@@ -43,7 +43,7 @@ pub(super) fn hash(n: u64) -> TreeHash {
     TreeHash::of_leaf(&n.to_be_bytes())
 }
 
-pub(super) fn extent(n: u64) -> Extent {
+pub(crate) fn extent(n: u64) -> Extent {
     Extent { payload: payload(n), size: MIB, tree_hash: hash(n) }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn described(text: &str) -> Option<Description> {
     Description::parse(text).unwrap()
 }
 
-pub(super) fn upload_row(number: u64) -> UploadRow {
+pub(crate) fn upload_row(number: u64) -> UploadRow {
     UploadRow {
         number: UploadNumber(number),
         vault: V,
@@ -142,7 +142,7 @@ pub(super) fn archive_job(number: u64, archive: u64) -> JobRow {
     }
 }
 
-pub(super) fn inventory_job(number: u64, writes: u64) -> JobRow {
+pub(crate) fn inventory_job(number: u64, writes: u64) -> JobRow {
     let kind = JobKind::Inventory {
         format: InventoryFormat::Json,
         writes,

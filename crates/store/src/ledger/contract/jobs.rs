@@ -82,6 +82,28 @@ pub(super) async fn jobs_are_listed_by_number_and_filtered(ledger: &dyn Ledger) 
     assert_eq!(list(Some(true), Some(JobStatus::InProgress), None, 99).await, Vec::<u64>::new());
 }
 
+pub(super) async fn jobs_are_counted_up_to_a_limit(ledger: &dyn Ledger) {
+    let count = async |most| {
+        let all = ledger.count_jobs(V, most).await.unwrap();
+        (all, ledger.count_inventory_jobs(V, most).await.unwrap())
+    };
+    assert_eq!(count(9).await, (0, 0));
+    with_jobs(ledger, 10..14).await;
+    for number in [14, 15, 16] {
+        ledger.create_job(inventory_job(number, number)).await.unwrap();
+    }
+    for row in [archive_job(17, 2), inventory_job(18, 0)] {
+        ledger.create_job(JobRow { vault: VaultNumber(2), ..row }).await.unwrap();
+    }
+    assert_eq!(count(99).await, (7, 3));
+    assert_eq!(count(2).await, (2, 2));
+    assert_eq!(count(5).await, (5, 3));
+    assert!(ledger.end_job(JobNumber(14), failed("x"), at(1), Vec::new()).await.unwrap());
+    assert_eq!(count(99).await, (7, 3), "an ended job counts until it expires");
+    ledger.expire_jobs(at(2)).await.unwrap();
+    assert_eq!(count(99).await, (6, 2));
+}
+
 pub(super) async fn due_jobs_come_oldest_first(ledger: &dyn Ledger) {
     assert_eq!(ledger.next_due().await.unwrap(), None);
     for (number, due) in [(10, 30), (11, 10), (12, 20), (13, 10), (14, 5)] {

@@ -5,7 +5,7 @@
 
 mod archives;
 mod documents;
-mod fixtures;
+pub(crate) mod fixtures;
 mod inventories;
 mod jobs;
 mod log;
@@ -87,11 +87,14 @@ rules! {
         a_replayed_archive_gets_its_upload_and_parts_again
         the_log_completes_even_an_aborted_upload
         uploads_expire_by_their_last_touch
+        uploads_in_progress_are_counted_up_to_a_limit
+        an_upload_is_found_by_its_token
         a_forgotten_upload_still_becomes_one_archive
     }
     jobs {
         jobs_keep_everything_that_was_recorded
         jobs_are_listed_by_number_and_filtered
+        jobs_are_counted_up_to_a_limit
         due_jobs_come_oldest_first
         a_job_ends_once
         an_output_is_a_jobs_own_until_the_job_expires
@@ -110,6 +113,7 @@ rules! {
         a_message_keeps_everything_that_was_recorded
         due_messages_come_oldest_first
         a_message_given_up_is_kept_but_never_due
+        messages_given_up_are_forgotten_by_the_time_they_were
         messages_are_recorded_only_when_their_job_ends
     }
     inventories {

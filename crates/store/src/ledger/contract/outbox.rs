@@ -76,6 +76,15 @@ pub(super) async fn a_message_given_up_is_kept_but_never_due(ledger: &dyn Ledger
     assert_eq!(due(ledger, at(99), 9).await, [11, 12, 14], "an update makes no message");
 }
 
+pub(super) async fn messages_given_up_are_forgotten_by_the_time_they_were(ledger: &dyn Ledger) {
+    let rows = (10..15).map(|number| DeliveryRow { dead: number != 11, ..delivery(number) });
+    ledger.enqueue(rows.collect()).await.unwrap();
+    assert_eq!(ledger.expire_deliveries(at(10)).await.unwrap(), 0);
+    assert_eq!(ledger.expire_deliveries(at(13)).await.unwrap(), 2);
+    assert_eq!(dead(ledger, None, 9).await, [13, 14]);
+    assert_eq!(due(ledger, at(99), 9).await, [11], "what is on its way stays");
+}
+
 pub(super) async fn messages_are_recorded_only_when_their_job_ends(ledger: &dyn Ledger) {
     with_vault(ledger).await;
     ledger.create_job(archive_job(10, 2)).await.unwrap();

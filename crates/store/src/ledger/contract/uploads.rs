@@ -249,6 +249,35 @@ pub(super) async fn uploads_expire_by_their_last_touch(ledger: &dyn Ledger) {
     assert_eq!(staged(ledger).await, [1, 4, 5]);
 }
 
+pub(super) async fn uploads_in_progress_are_counted_up_to_a_limit(ledger: &dyn Ledger) {
+    let count = async |most| ledger.count_uploads(V, most).await.unwrap();
+    assert_eq!(count(9).await, 0);
+    with_parts(ledger, &[1]).await;
+    for number in [21, 22, 23] {
+        ledger.create_upload(upload_row(number)).await.unwrap();
+    }
+    let elsewhere = UploadRow { vault: VaultNumber(2), ..upload_row(24) };
+    ledger.create_upload(elsewhere).await.unwrap();
+    assert_eq!((count(9).await, count(4).await, count(3).await), (4, 4, 3));
+    ledger.abort_upload(UploadNumber(22), at(9)).await.unwrap();
+    create(ledger, of_upload(5, &[1])).await;
+    assert_eq!(count(9).await, 2, "only those in progress");
+}
+
+pub(super) async fn an_upload_is_found_by_its_token(ledger: &dyn Ledger) {
+    let find = async |vault, n| {
+        let row = ledger.upload_by_token(vault, token(n)).await.unwrap();
+        row.map(|row| row.number.0)
+    };
+    let row = UploadRow { token: Some(token(1)), ..upload_row(21) };
+    ledger.create_upload(row).await.unwrap();
+    ledger.create_upload(upload_row(22)).await.unwrap();
+    assert_eq!(find(V, 1).await, Some(21));
+    assert_eq!((find(V, 2).await, find(VaultNumber(2), 1).await), (None, None));
+    ledger.abort_upload(UploadNumber(21), at(9)).await.unwrap();
+    assert_eq!(find(V, 1).await, Some(21), "in any state");
+}
+
 pub(super) async fn a_forgotten_upload_still_becomes_one_archive(ledger: &dyn Ledger) {
     with_parts(ledger, &[1, 2]).await;
     create(ledger, of_upload(5, &[1, 2])).await;

@@ -3,7 +3,7 @@
 use icefield_protocol::Timestamp;
 
 use super::Tables;
-use crate::ledger::{ArchiveRow, JobKind, UploadState};
+use crate::ledger::{ArchiveRow, DeliveryRow, JobKind, UploadState};
 
 impl Tables {
     pub(super) fn expire_uploads(&mut self, idle_since: Timestamp, ended_before: Timestamp) -> u64 {
@@ -27,6 +27,11 @@ impl Tables {
         let outputs = expired.iter().filter_map(|(_, row)| row.output);
         self.staged.extend(outputs.map(|output| output.extent.payload));
         expired.len() as u64
+    }
+
+    pub(super) fn expire_deliveries(&mut self, before: Timestamp) -> u64 {
+        let is_old = |row: &mut DeliveryRow| row.dead && row.next < before;
+        self.deliveries.extract_if(.., |_, row| is_old(row)).count() as u64
     }
 
     pub(super) fn purge(&mut self, limit: usize) -> u64 {

@@ -292,6 +292,18 @@ impl Ledger for MemoryLedger {
         Ok(row)
     }
 
+    async fn upload_by_token(
+        &self,
+        vault: VaultNumber,
+        token: UploadToken,
+    ) -> Result<Option<UploadRow>, StoreError> {
+        Ok(self.tables().upload_by_token(vault, token).cloned())
+    }
+
+    async fn count_uploads(&self, vault: VaultNumber, most: usize) -> Result<usize, StoreError> {
+        Ok(self.uploads(vault, None, most).await?.len())
+    }
+
     async fn upload(&self, number: UploadNumber) -> Result<Option<UploadRow>, StoreError> {
         Ok(self.tables().uploads.get(&number).cloned())
     }
@@ -384,6 +396,22 @@ impl Ledger for MemoryLedger {
         let rows = tables.jobs.range(from.unwrap_or(JobNumber(0))..).map(|(_, row)| row);
         let rows = rows.filter(|row| row.vault == vault && filter.takes(row.status));
         Ok(rows.take(limit).cloned().collect())
+    }
+
+    async fn count_jobs(&self, vault: VaultNumber, most: usize) -> Result<usize, StoreError> {
+        let tables = self.tables();
+        Ok(tables.jobs.values().filter(|row| row.vault == vault).take(most).count())
+    }
+
+    async fn count_inventory_jobs(
+        &self,
+        vault: VaultNumber,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let tables = self.tables();
+        let of_vault = tables.jobs.values().filter(|row| row.vault == vault);
+        let inventories = of_vault.filter(|row| matches!(row.kind, JobKind::Inventory { .. }));
+        Ok(inventories.take(most).count())
     }
 
     async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobRow>, StoreError> {
@@ -495,6 +523,10 @@ impl Ledger for MemoryLedger {
 
     async fn remove_delivery(&self, number: DeliveryNumber) -> Result<bool, StoreError> {
         Ok(self.tables().deliveries.remove(&number).is_some())
+    }
+
+    async fn expire_deliveries(&self, before: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.tables().expire_deliveries(before))
     }
 
     async fn dead_deliveries(

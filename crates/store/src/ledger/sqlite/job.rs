@@ -156,6 +156,11 @@ pub(super) fn of_vault(
     )
 }
 
+pub(super) const COUNT: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE vault = ?1 LIMIT ?2)";
+pub(super) const COUNT_INVENTORIES: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE vault = ?1 AND writes IS NOT NULL LIMIT ?2)";
+
 pub(super) fn due(db: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<JobRow>> {
     list(
         db,

@@ -98,6 +98,12 @@ pub(super) fn remove(db: &Connection, number: DeliveryNumber) -> rusqlite::Resul
     Ok(execute(db, "DELETE FROM deliveries WHERE number = ?1", [number])? > 0)
 }
 
+pub(super) const EXPIRE: &str = "DELETE FROM deliveries WHERE dead = 1 AND next < ?1";
+
+pub(super) fn expire(db: &Connection, before: Timestamp) -> rusqlite::Result<u64> {
+    Ok(execute(db, EXPIRE, [before.unix_millis()])? as u64)
+}
+
 pub(super) const DEAD: &str = select!("WHERE dead = 1 AND number > ?1 ORDER BY number LIMIT ?2");
 
 pub(super) fn dead(

@@ -6,7 +6,7 @@ use icefield_protocol::{AccountId, Timestamp, VaultName};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{SqliteLedger, archive, document, job, outbox, purge, staging};
+use super::{SqliteLedger, archive, document, job, outbox, purge, staging, upload};
 use crate::{
     entry::{Entry, Outcome, PayloadId, VaultNumber},
     error::StoreError,
@@ -216,6 +216,14 @@ async fn long_lists_follow_an_index_in_the_order_of_the_answer() {
     assert!(running.contains("running_retrievals (vault=?)"), "{running}");
     let since = plan(job::SINCE);
     assert!(since.contains("retrievals (vault=? AND created>?)"), "{since}");
+    let jobs = plan(job::COUNT);
+    assert!(jobs.contains("COVERING INDEX jobs_of_vault (vault=?)"), "{jobs}");
+    let inventories = plan(job::COUNT_INVENTORIES);
+    assert!(inventories.contains("COVERING INDEX inventory_jobs (vault=?"), "{inventories}");
+    let uploads = plan(upload::COUNT);
+    assert!(uploads.contains("COVERING INDEX uploads_of_vault (vault=? AND state=?)"), "{uploads}");
+    let expire = plan(outbox::EXPIRE);
+    assert!(expire.contains("dead_deliveries (dead=?)"), "{expire}");
     let due = plan(outbox::DUE);
     assert!(due.contains("due_deliveries (next<?)"), "{due}");
     let dead = plan(outbox::DEAD);

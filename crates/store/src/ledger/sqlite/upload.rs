@@ -112,6 +112,9 @@ pub(super) fn by_token(
     find(db, select!("WHERE vault = ?1 AND token = ?2"), key, row)
 }
 
+pub(super) const COUNT: &str = "SELECT count(*) FROM \
+     (SELECT 1 FROM uploads WHERE vault = ?1 AND state = 'in progress' LIMIT ?2)";
+
 pub(super) fn in_progress(
     db: &Connection,
     vault: VaultNumber,

@@ -64,6 +64,7 @@ enum Step {
         dead: bool,
     },
     RemoveDelivery(usize),
+    ExpireDeliveries(i64),
     ExpireJobs {
         seconds: i64,
     },
@@ -127,6 +128,7 @@ fn steps() -> impl Strategy<Value = Step> {
             Step::UpdateDelivery { delivery, seconds, dead }
         }),
         1 => any::<usize>().prop_map(Step::RemoveDelivery),
+        1 => (0..9_i64).prop_map(Step::ExpireDeliveries),
         1 => (0..30_i64).prop_map(|seconds| Step::ExpireJobs { seconds }),
         2 => (any::<usize>(), 0..9_i64)
             .prop_map(|(vault, seconds)| Step::TakeInventory { vault, seconds }),
@@ -292,6 +294,10 @@ impl Driver {
             Step::RemoveDelivery(choice) => {
                 let Some(number) = pick(&self.deliveries, choice) else { return Ok(()) };
                 self.ask(async |ledger| text(ledger.remove_delivery(number).await)).await?;
+            }
+            Step::ExpireDeliveries(seconds) => {
+                let before = at(self.seconds - seconds);
+                self.ask(async |ledger| text(ledger.expire_deliveries(before).await)).await?;
             }
             Step::ExpireJobs { seconds } => {
                 let before = at(self.seconds - seconds);

@@ -31,6 +31,7 @@ pub(super) struct Told {
     upload_lists: Vec<Vec<UploadRow>>,
     jobs: Vec<JobRow>,
     job_lists: Vec<Vec<JobNumber>>,
+    counts: Vec<[usize; 3]>,
     due: Vec<JobNumber>,
     next_due: Option<i64>,
     loads: Vec<RetrievalLoad>,
@@ -57,6 +58,7 @@ impl Driver {
             upload_lists: Vec::new(),
             jobs: Vec::new(),
             job_lists: Vec::new(),
+            counts: Vec::new(),
             due: numbers(ledger.due_jobs(at(self.seconds), 5).await.unwrap()),
             next_due: ledger.next_due().await.unwrap().map(|due| due.unix_millis()),
             loads: Vec::new(),
@@ -89,6 +91,11 @@ impl Driver {
                 told.by_token.push(row.map(|row| row.number));
             }
             told.upload_lists.push(ledger.uploads(*vault, None, 99).await.unwrap());
+            told.counts.push([
+                ledger.count_jobs(*vault, 3).await.unwrap(),
+                ledger.count_inventory_jobs(*vault, 3).await.unwrap(),
+                ledger.count_uploads(*vault, 3).await.unwrap(),
+            ]);
             for completed in [None, Some(true), Some(false)] {
                 let status = completed.and_then(|ended| ended.then_some(JobStatus::Succeeded));
                 let filter = JobFilter { completed, status };
