@@ -10,6 +10,7 @@ pub mod control;
 mod error;
 mod exchange;
 mod header;
+mod host;
 mod json;
 pub mod notify;
 pub mod operate;

@@ -223,6 +223,7 @@ fn pipeline(
     Pipeline {
         engine: engine.clone(),
         authenticator: Authenticator::new(settings.skew, region, settings.max_json_bytes),
+        local_hosts_only: settings.local_hosts_only,
         throttle: settings.requests_per_second.map(Throttle::new),
         bell: JobBell::default(),
         notifier: Arc::clone(notifier),

@@ -22,6 +22,9 @@ pub struct ServerSettings {
     /// Whether a signature must be made for the service `glacier` and the store's region. Off by default: clients that
     /// derive both from the host name sign for nonsense when the host is not called `glacier.REGION.amazonaws.com`.
     pub strict_scope: bool,
+    /// Whether only hosts are answered that no page in a browser can have: for a server whose key everybody knows. Off by
+    /// default.
+    pub local_hosts_only: bool,
     /// Where clients reach the service, if not at the address it listens on; for what is told to people and to
     /// subscribers of topics.
     pub public_url: Option<String>,
@@ -44,6 +47,7 @@ impl Default for ServerSettings {
             tls: None,
             skew: Duration::from_mins(5),
             strict_scope: false,
+            local_hosts_only: false,
             public_url: None,
             max_json_bytes: 1 << 20,
             requests_per_second: None,

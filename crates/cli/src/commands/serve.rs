@@ -71,6 +71,7 @@ pub(crate) async fn run(
     begin_log(&service, session)?;
 
     let listen = service.value("listen").map_or(LISTEN, |value| value.text.as_str()).to_owned();
+    settings.local_hosts_only = serve.dev;
     allow_many_files(&mut settings.limits.connections);
     let listener = bind(&listen, "--listen").await?;
     let usual = if serve.dev { NONE } else { METRICS_LISTEN };
