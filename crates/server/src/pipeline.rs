@@ -23,7 +23,7 @@ use crate::{
     connection::{Body, KnownCaller, Peer, ResponseBody, Service},
     error::{ApiError, Then},
     exchange::{Exchange, Observer},
-    header,
+    header, host,
     json::Object,
     notify::Notifier,
     operate::AuditLog,
@@ -43,6 +43,7 @@ const API_VERSION: &str = "2012-06-01";
 pub(crate) struct Pipeline {
     pub(crate) engine: Engine,
     pub(crate) authenticator: Authenticator,
+    pub(crate) local_hosts_only: bool,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) bell: JobBell,
     pub(crate) notifier: Arc<Notifier>,
@@ -113,6 +114,9 @@ impl Pipeline {
         exchange: &mut Exchange,
     ) -> Result<Reply, ApiError> {
         let (parts, body) = request.into_parts();
+        if self.local_hosts_only {
+            host::check_local(&parts.headers)?;
+        }
         if let Some(opened) = self.notifier.opened(&parts).await {
             let opened = opened?;
             if let Some((action, topic)) = opened.change() {
