@@ -237,7 +237,7 @@ async fn replay(
             match item {
                 Replayed::Record(entry, place) => {
                     end = LogPosition { offset: place.at.offset + place.length, ..place.at };
-                    files.push(payloads(&entry).collect::<Vec<_>>());
+                    files.push((end, payloads(&entry).collect::<Vec<_>>()));
                     entries.push((entry, place));
                 }
                 Replayed::Damaged(damage) => {
@@ -249,8 +249,10 @@ async fn replay(
         if !entries.is_empty() {
             report.records += entries.len() as u64;
             let outcomes = ledger.apply(entries, end).await?;
-            for (outcome, files) in outcomes.into_iter().zip(files) {
+            for (outcome, (end, files)) in outcomes.into_iter().zip(files) {
                 match outcome {
+                    // Perhaps only because the removal before it is lost.
+                    Outcome::DocumentChanged(_) if lost.until.is_some() => lost.until = Some(end),
                     Outcome::Done { .. } => named.extend(files),
                     _ => refused.extend(files),
                 }

@@ -288,6 +288,49 @@ async fn settings_that_nothing_knows_any_more_are_given_up_only_by_choice() {
     }
 }
 
+/// A document that was made again after its removal is refused by the replay when the removal is lost.
+#[tokio::test]
+async fn an_old_ledger_that_knows_the_removal_but_not_what_came_after_is_not_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = dir.path().join("ledger.db");
+    let store = open(dir.path()).await;
+    with_documents(&store).await;
+    store.close().await;
+    let older = fs::read(&ledger).unwrap();
+    damage_last_of(dir.path(), "key/AKIA");
+    let store = open(dir.path()).await;
+    set(&store, "key/AKIA", None, Some(json!("of somebody new"))).await;
+    let expected = all(&store).await;
+    store.close().await;
+    let newer = fs::read(&ledger).unwrap();
+
+    fs::write(&ledger, older).unwrap();
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert!(!report.in_place && report.doubt.is_some(), "{report:?}");
+    fs::write(&ledger, newer).unwrap();
+    let report = rebuild(dir.path(), options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.in_place, &report.taken_over[..]), (true, &[name("key/AKIA")][..]));
+    assert_eq!(all(&open(dir.path()).await).await, expected);
+}
+
+/// The packs may still be found; a log that began anew would stand in their place.
+#[tokio::test]
+async fn settings_of_an_old_ledger_begin_no_new_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    with_documents(&store).await;
+    store.close().await;
+    for pack in ["packs/00000001.pack", "packs/00000002.pack"] {
+        fs::remove_file(dir.path().join(pack)).unwrap();
+    }
+    for (options, in_place) in [(options(), false), (accepting(), true)] {
+        let report = rebuild(dir.path(), options, &mut |_| {}).await.unwrap();
+        assert_eq!((report.in_place, &report.taken_over[..]), (in_place, &[][..]), "{report:?}");
+        assert!(report.doubt.is_some_and(|doubt| doubt.why.contains("no records")));
+        assert_eq!(fs::read_dir(dir.path().join("packs")).unwrap().count(), 0);
+    }
+}
+
 fn packs(dir: &Path) -> Vec<Vec<u8>> {
     let packs = ["packs/00000001.pack", "packs/00000002.pack"];
     packs.iter().map(|pack| fs::read(dir.join(pack)).unwrap_or_default()).collect()
