@@ -18,6 +18,7 @@ use crate::{
     compliance::ComplianceClock,
     error::EngineError,
     id::Sealer,
+    job::JobsLeft,
     room::Room,
     settings::Settings,
     upload::UploadLocks,
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     /// Held while due jobs are run, so that no job is run twice.
     pub(crate) running: Mutex<()>,
     pub(crate) uploads: UploadLocks,
+    /// What is left of the limits of jobs.
+    pub(crate) jobs_left: JobsLeft,
     /// What bodies on their way in may keep in memory.
     pub(crate) room: Room,
     /// What is collected of bodies that are written into files: beside the others, so that large bodies do not send small
@@ -109,6 +112,7 @@ impl Engine {
             retrieving: Mutex::new(()),
             running: Mutex::new(()),
             uploads: UploadLocks::default(),
+            jobs_left: JobsLeft::default(),
             room: Room::new(),
             collecting: Room::new(),
             outgoing: Room::new(),

@@ -122,6 +122,15 @@ pub enum EngineError {
     /// The account has as many vaults as it may have.
     #[error("The limit of {0} vaults per account is reached.")]
     VaultLimit(u64),
+    /// The vault has as many jobs as it may have, ended ones that are remembered included.
+    #[error("The limit of {0} jobs per vault is reached.")]
+    JobLimit(usize),
+    /// The vault has as many jobs for inventories as it may have.
+    #[error("The limit of {0} inventory jobs per vault is reached.")]
+    InventoryJobLimit(usize),
+    /// The vault has as many uploads in progress as it may have.
+    #[error("The limit of {0} uploads in progress per vault is reached.")]
+    UploadLimit(usize),
     /// The text was never the ID of an archive here, or (in a retrieval) the archive was deleted.
     #[error("The archive ID was not found: {0}")]
     ArchiveNotFound(ArchiveId),
@@ -255,9 +264,13 @@ impl EngineError {
             Self::PolicyEnforced => ErrorCode::PolicyEnforced,
             Self::TooManyOutputs => ErrorCode::Throttling,
             Self::InsufficientCapacity => ErrorCode::InsufficientCapacity,
-            Self::VaultLimit(_) | Self::TagLimit(_) | Self::PolicyLimit(_) | Self::CapacityLimit(_) => {
-                ErrorCode::LimitExceeded
-            }
+            Self::VaultLimit(_)
+            | Self::JobLimit(_)
+            | Self::InventoryJobLimit(_)
+            | Self::UploadLimit(_)
+            | Self::TagLimit(_)
+            | Self::PolicyLimit(_)
+            | Self::CapacityLimit(_) => ErrorCode::LimitExceeded,
             Self::NoEvents
             | Self::InvalidAccessPolicy(_)
             | Self::InvalidLockPolicy(_)

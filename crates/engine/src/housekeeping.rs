@@ -8,10 +8,12 @@ use crate::{engine::Engine, error::EngineError};
 
 /// Deleted archives forgotten in one transaction.
 const PURGE_BATCH: usize = 1000;
+/// How long messages that were given up are kept for somebody to look at.
+const DEAD_MESSAGES_KEPT: Duration = Duration::from_hours(30 * 24);
 
 impl Engine {
-    /// Forgets expired uploads and jobs and deleted archives that nothing needs any more, then removes the payload
-    /// files that have no owner.
+    /// Forgets expired uploads and jobs, messages given up long ago, and deleted archives that nothing needs any more, then
+    /// removes the payload files that have no owner.
     ///
     /// What has expired is refused with or without it; only room is gained.
     ///
@@ -23,6 +25,8 @@ impl Engine {
         self.forget_sessions().await?;
         let ledger = self.store().ledger();
         ledger.expire_jobs(self.ended_by(self.settings().job_lifetime)).await?;
+        self.inner.jobs_left.count_again();
+        ledger.expire_deliveries(self.ended_by(DEAD_MESSAGES_KEPT)).await?;
         while ledger.purge(PURGE_BATCH).await? > 0 {}
         Ok(self.store().sweep().await?)
     }

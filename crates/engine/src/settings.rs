@@ -52,6 +52,12 @@ pub struct Settings {
     pub small_archive_bytes: u64,
     /// Vaults per account.
     pub vaults_per_account: u64,
+    /// Jobs that a vault may have, ended ones that are kept included. Each is a row of a few hundred bytes.
+    pub jobs_per_vault: usize,
+    /// How many of them may be of inventories: each is a file of about 400 bytes for each archive.
+    pub inventory_jobs_per_vault: usize,
+    /// Multipart uploads that a vault may have in progress.
+    pub uploads_per_vault: usize,
     /// Hours that a standard retrieval is spread over when its rate is compared with a data retrieval policy.
     pub retrieval_hours: u64,
     /// Bytes a month that the retrieval policy `FreeTier` lets through, a day's share of it on each day.
@@ -73,6 +79,9 @@ impl Settings {
             job_lifetime: 24 * HOUR,
             small_archive_bytes: 1 << 20,
             vaults_per_account: limits::VAULTS_PER_ACCOUNT,
+            jobs_per_vault: 1_000_000,
+            inventory_jobs_per_vault: 1000,
+            uploads_per_vault: 10_000,
             retrieval_hours: 4,
             free_tier_bytes: 10 << 30,
             expedited_needs_capacity: false,

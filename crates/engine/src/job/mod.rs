@@ -1,6 +1,7 @@
 //! Retrieval jobs: initiated, run when they are due, readable for a while ("Initiate Job (POST jobs)").
 
 mod deliveries;
+mod left;
 mod output;
 mod read;
 mod run;
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub(crate) use deliveries::message_id;
+pub(crate) use left::JobsLeft;
 pub use output::{JobOutput, RequestedRange};
 pub use read::OutputReader;
 
@@ -41,7 +43,7 @@ impl Engine {
     /// `VaultNotFound`. Of an archive: `ArchiveNotFound`, also when it was deleted; `ForeignArchive`;
     /// `InvalidRetrievalRange` unless the range lies inside and is aligned to MiB. Of an inventory:
     /// `InvalidInventoryDates`; `InvalidLimit`; `InvalidMarker`; `NoInventory`. Then `PolicyEnforced` and
-    /// `InsufficientCapacity`.
+    /// `InsufficientCapacity`, then `JobLimit` and `InventoryJobLimit`.
     pub async fn initiate_job(
         &self,
         access: &Access,
@@ -61,6 +63,7 @@ impl Engine {
         };
         let now = self.now();
         let _counted = self.allow_job(access, &kind, now).await?;
+        self.take_job(&vault, &kind).await?;
         let row = JobRow {
             number: JobNumber(self.store().next_number()),
             vault: vault.number,

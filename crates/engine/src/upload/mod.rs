@@ -34,7 +34,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `VaultNotFound`; `UsedToken` when the token's archive was deleted since.
+    /// `VaultNotFound`; `UsedToken` when the token's archive was deleted since; `UploadLimit`.
     pub async fn initiate_upload(
         &self,
         access: &Access,
@@ -46,6 +46,7 @@ impl Engine {
         if let Some(token) = token {
             self.first_of(&vault, token).await?;
         }
+        self.check_upload_limit(&vault, token).await?;
         let now = self.now();
         let row = UploadRow {
             number: UploadNumber(self.store().next_number()),
@@ -73,6 +74,25 @@ impl Engine {
         }
         self.still_in_its_vault(access, &known).await?;
         self.upload_id(&known)
+    }
+
+    /// Refuses one upload more than a vault may have in progress; requests that come at the same moment may each be the last
+    /// that is let through. An upload that is begun again is no new one.
+    async fn check_upload_limit(
+        &self,
+        vault: &VaultRow,
+        token: Option<UploadToken>,
+    ) -> Result<(), EngineError> {
+        let (ledger, limit) = (self.store().ledger(), self.settings().uploads_per_vault);
+        if ledger.count_uploads(vault.number, limit).await? < limit {
+            return Ok(());
+        }
+        if let Some(token) = token
+            && ledger.upload_by_token(vault.number, token).await?.is_some()
+        {
+            return Ok(());
+        }
+        Err(EngineError::UploadLimit(limit))
     }
 
     /// Takes a new upload back whose vault was deleted meanwhile, perhaps before the upload was there to go with it.

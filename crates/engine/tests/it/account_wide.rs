@@ -10,7 +10,7 @@ use icefield_protocol::{
 
 use icefield_store::ledger::DeliveryRow;
 
-use crate::world::{World, archive_job, assert_refused, bytes, inventory_job, service};
+use crate::world::{HOUR, World, archive_job, assert_refused, bytes, inventory_job, service};
 
 const GIB: u64 = 1 << 30;
 
@@ -241,6 +241,29 @@ async fn the_end_of_a_job_is_told_to_every_destination_of_its_topics() {
     assert!(told[0].message.starts_with(r#"{"Action":"ArchiveRetrieval","ArchiveId":""#));
     world.engine.run_due_jobs().await.unwrap();
     assert_eq!(world.deliveries().await.len(), 3, "once");
+}
+
+#[tokio::test]
+async fn a_message_given_up_is_kept_for_thirty_days() {
+    let world = World::new().await;
+    let archive = world.put(&bytes(1, 10)).await.id;
+    world.listen("done", "a@x").await;
+    world.listen("done", "b@x").await;
+    let request = told_to(archive_job(&archive, None), &world.topic("done"));
+    world.start(&request).await.unwrap();
+    world.engine.run_due_jobs().await.unwrap();
+    let ledger = world.engine.store().ledger();
+    let [first, second] = world.deliveries().await.try_into().unwrap();
+    let given_up = DeliveryRow { dead: true, next: world.clock.now(), ..first };
+    assert!(ledger.update_delivery(given_up.clone()).await.unwrap());
+    let kept = async || ledger.dead_deliveries(None, 9).await.unwrap();
+    world.clock.advance(30 * 24 * HOUR - Duration::from_millis(1));
+    world.engine.housekeeping().await.unwrap();
+    assert_eq!(kept().await, [given_up]);
+    world.clock.advance(Duration::from_millis(1));
+    world.engine.housekeeping().await.unwrap();
+    assert_eq!(kept().await, []);
+    assert_eq!(world.deliveries().await, [second], "what is on its way stays");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, fs, path::Path, time::Duration};
 
-use icefield_engine::{EngineError, JobListFilter, NewArchive, RequestedRange};
+use icefield_engine::{EngineError, JobListFilter, NewArchive, RequestedRange, Settings};
 use icefield_protocol::{
     ArchiveId, ByteRange, Description, ErrorCode, InventoryParameters, JobAction, JobId,
     JobRequest, JobStatus, Tier,
@@ -219,6 +219,49 @@ async fn the_output_carries_description_and_type() {
     assert_eq!(output.description, description);
     assert_eq!(output.content_type, "application/octet-stream");
     assert_eq!(output.tree_hash, Some(archive.tree_hash));
+}
+
+#[tokio::test]
+async fn a_vault_has_so_many_jobs_and_no_more() {
+    let settings =
+        Settings { jobs_per_vault: 4, inventory_jobs_per_vault: 2, ..Settings::embedded() };
+    let world = World::with(settings).await;
+    let archive = world.put(&bytes(1, 10)).await;
+    let retrieve = async || world.start(&archive_job(&archive.id, None)).await;
+    let list = async || world.start(&inventory_job(InventoryParameters::default())).await;
+    let limited = ErrorCode::LimitExceeded;
+    retrieve().await.unwrap();
+    list().await.unwrap();
+    world.engine.housekeeping().await.unwrap();
+    list().await.unwrap();
+    let inventories = "The limit of 2 inventory jobs per vault is reached.";
+    assert_refused(list().await, limited, inventories);
+    retrieve().await.unwrap();
+    let jobs = "The limit of 4 jobs per vault is reached.";
+    assert_refused(retrieve().await, limited, jobs);
+    world.engine.run_due_jobs().await.unwrap();
+    world.clock.advance(24 * HOUR - Duration::from_millis(1));
+    world.engine.housekeeping().await.unwrap();
+    assert_refused(retrieve().await, limited, jobs);
+    world.clock.advance(Duration::from_millis(1));
+    world.engine.housekeeping().await.unwrap();
+    for _ in 0..2 {
+        retrieve().await.unwrap();
+        list().await.unwrap();
+    }
+    assert_refused(list().await, limited, jobs);
+}
+
+#[tokio::test]
+async fn a_job_of_one_vault_is_not_counted_in_another() {
+    let world = World::with(Settings { jobs_per_vault: 1, ..Settings::embedded() }).await;
+    let other = name("other");
+    world.engine.create_vault(&world.account, &other).await.unwrap();
+    for vault in [&world.vault, &other] {
+        world.try_put(vault, &bytes(1, 10), None).await.unwrap();
+        let request = inventory_job(InventoryParameters::default());
+        world.engine.initiate_job(&world.account, vault, &request).await.unwrap();
+    }
 }
 
 #[tokio::test]

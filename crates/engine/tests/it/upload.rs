@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all, poll_immediate};
-use icefield_engine::EngineError;
+use icefield_engine::{EngineError, Settings};
 use icefield_protocol::{ByteRange, ErrorCode, PartSize, UploadId};
 
 use crate::world::{HOUR, MIB, START, World, assert_refused, bytes, name, token, tree_hash};
@@ -380,6 +380,23 @@ async fn parts_are_listed_by_offset_in_pages() {
         assert_refused(list(Some(marker), None).await, INVALID, &message);
     }
     assert_refused(list(None, Some(0)).await, INVALID, "Invalid limit: 0");
+}
+
+#[tokio::test]
+async fn a_vault_has_so_many_uploads_in_progress_and_no_more() {
+    let world = World::with(Settings { uploads_per_vault: 2, ..Settings::embedded() }).await;
+    let initiate = async |token| {
+        let size = PartSize::new(MIB).unwrap();
+        world.engine.initiate_upload(&world.account, &world.vault, size, None, token).await
+    };
+    let first = initiate(None).await.unwrap();
+    let second = initiate(Some(token(1))).await.unwrap();
+    let limit = "The limit of 2 uploads in progress per vault is reached.";
+    assert_refused(initiate(None).await, ErrorCode::LimitExceeded, limit);
+    assert_refused(initiate(Some(token(2))).await, ErrorCode::LimitExceeded, limit);
+    assert_eq!(initiate(Some(token(1))).await.unwrap(), second, "a repeat begins nothing");
+    world.engine.abort_upload(&world.account, &world.vault, &first).await.unwrap();
+    initiate(Some(token(2))).await.unwrap();
 }
 
 #[tokio::test]
