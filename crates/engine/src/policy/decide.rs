@@ -97,7 +97,7 @@ pub fn decide(question: &Question<'_>, set: &PolicySet<'_>) -> Decision {
     let identity = set.identity.iter().find_map(|(name, policy)| {
         find(policy, Effect::Allow, question, &readings.usual, || user_policy(name))
     });
-    let vault = [(set.access, ACCESS, &readings.usual), (set.lock, LOCK, &readings.of_lock)];
+    let vault = [(set.access, ACCESS, &readings.usual[..]), (set.lock, LOCK, &readings.of_lock)];
     let vault = vault.into_iter().find_map(|(policy, name, readings)| {
         find(policy?, Effect::Allow, question, readings, || name.to_owned())
     });
@@ -124,10 +124,10 @@ fn user_policy(name: &str) -> String {
 fn denial(
     question: &Question<'_>,
     set: &PolicySet<'_>,
-    readings: &Readings,
+    readings: &Readings<'_>,
 ) -> Option<StatementRef> {
     let access = set.access.filter(|_| !is_way_back_in(question));
-    let vault = [(set.lock, LOCK, &readings.of_lock), (access, ACCESS, &readings.usual)];
+    let vault = [(set.lock, LOCK, &readings.of_lock[..]), (access, ACCESS, &readings.usual)];
     let vault = vault.into_iter().find_map(|(policy, name, readings)| {
         find(policy?, Effect::Deny, question, readings, || name.to_owned())
     });
@@ -138,17 +138,16 @@ fn denial(
     })
 }
 
-/// Every way to understand a request.
-struct Readings {
-    usual: Vec<ContextKeys>,
-    of_lock: Vec<ContextKeys>,
+/// The request as the policies see it, and as the lock policy sees it: there by two clocks.
+struct Readings<'a> {
+    usual: [&'a ContextKeys; 1],
+    of_lock: [&'a ContextKeys; 2],
 }
 
-impl Readings {
-    fn of(question: &Question<'_>, set: &PolicySet<'_>) -> Self {
-        let usual = question.keys.readings();
-        let more = set.lock.and(set.lock_keys).map(ContextKeys::readings).unwrap_or_default();
-        Self { of_lock: usual.iter().cloned().chain(more).collect(), usual }
+impl<'a> Readings<'a> {
+    fn of(question: &Question<'a>, set: &PolicySet<'a>) -> Self {
+        let keys = question.keys;
+        Self { usual: [keys], of_lock: [keys, set.lock_keys.unwrap_or(keys)] }
     }
 }
 
@@ -169,7 +168,7 @@ fn find(
     policy: &Policy,
     effect: Effect,
     question: &Question<'_>,
-    readings: &[ContextKeys],
+    readings: &[&ContextKeys],
     name: impl FnOnce() -> String,
 ) -> Option<StatementRef> {
     let applies = |statement: &super::statement::Statement| {

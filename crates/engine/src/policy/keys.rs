@@ -74,8 +74,6 @@ pub struct ContextKeys {
     folded: BTreeMap<String, Vec<String>>,
     /// Those of tags, by prefix in lower case and the tag's key as it is.
     exact: BTreeMap<String, Vec<String>>,
-    /// Whether tags are looked up as they are.
-    by_exact: bool,
 }
 
 impl ContextKeys {
@@ -154,36 +152,22 @@ impl ContextKeys {
         self.with(name, value)
     }
 
-    /// Returns every way to understand the request: with tags looked up without case, taking one of those that differ
-    /// in case only at a time; and with tags looked up as they are.
-    pub(super) fn readings(&self) -> Vec<Self> {
-        if self.exact.is_empty() {
-            return vec![self.clone()];
+    /// Returns every way to understand a key: its values; for the name of a tag, which tags with another case may talk
+    /// over, those of each tag of that name by itself and those of the tag that is written just so.
+    pub(super) fn readings(&self, name: &str) -> Vec<&[String]> {
+        let folded = self.get(name);
+        let Some(exact) = of_tag(name) else { return vec![folded] };
+        let exact = self.exact.get(&exact).map_or(&[][..], Vec::as_slice);
+        if exact == folded {
+            return vec![folded];
         }
-        let is_tag = |name: &str| of_tag(name).is_some();
-        let tags = self.folded.iter().filter(|(name, _)| is_tag(name));
-        let most = tags.map(|(_, values)| values.len()).max().unwrap_or(1).max(1);
-        let pick = |which: usize| {
-            let mut reading = self.clone();
-            for (name, values) in &mut reading.folded {
-                if is_tag(name) && values.len() > 1 {
-                    *values = vec![values.swap_remove(which.min(values.len() - 1))];
-                }
-            }
-            reading
-        };
-        let exact = Self { by_exact: true, ..self.clone() };
-        (0..most).map(pick).chain([exact]).collect()
+        folded.chunks(1).chain([exact]).collect()
     }
 
     /// Returns the values of a key; empty when it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> &[String] {
-        let values = match of_tag(name) {
-            Some(exact) if self.by_exact => self.exact.get(&exact),
-            _ => self.folded.get(&name.to_lowercase()),
-        };
-        values.map_or(&[], Vec::as_slice)
+        self.folded.get(&name.to_lowercase()).map_or(&[], Vec::as_slice)
     }
 
     /// The value of a key that has exactly one.

@@ -308,3 +308,18 @@ async fn a_tag_in_a_lock_cannot_be_talked_over_by_one_of_another_case() {
         }
     }
 }
+
+/// Two tags, each named in another case than the vault has it, and each talked over.
+#[tokio::test]
+async fn two_tags_in_a_lock_cannot_be_talked_over_together() {
+    let (engine, _) = in_memory().await;
+    let archive = archive(&engine).await;
+    let root = Acting::root(&engine);
+    root.add_tags(tags(&[("HOLD", "yes"), ("CASE", "open")])).await.unwrap();
+    let condition =
+        r#"{"StringEquals":{"glacier:ResourceTag/hold":"yes","glacier:ResourceTag/case":"open"}}"#;
+    root.lock_for_good(&deny(&root.arn(), "glacier:DeleteArchive", condition)).await;
+    root.add_tags(tags(&[("Hold", "no"), ("hold", "no"), ("cAse", "shut")])).await.unwrap();
+    let refused = root.delete(&archive).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::AccessDenied);
+}

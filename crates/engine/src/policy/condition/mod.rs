@@ -54,9 +54,17 @@ impl Condition {
         Ok(Self { key: key.to_owned(), operator, wanted })
     }
 
-    /// Whether the request meets the condition ("IAM JSON policy elements: Condition operators").
+    /// Whether the request meets the condition ("IAM JSON policy elements: Condition operators"). Where the key can be
+    /// understood in several ways, that of a denial holds in any of them, that of a permission only in all.
     pub(super) fn holds(&self, keys: &ContextKeys, effect: Effect) -> bool {
-        let values = keys.get(&self.key);
+        let mut readings = keys.readings(&self.key).into_iter();
+        match effect {
+            Effect::Deny => readings.any(|values| self.is_met_by(values, keys, effect)),
+            Effect::Allow => readings.all(|values| self.is_met_by(values, keys, effect)),
+        }
+    }
+
+    fn is_met_by(&self, values: &[String], keys: &ContextKeys, effect: Effect) -> bool {
         if let Wanted::Null(wanted) = &self.wanted {
             return wanted.contains(&values.is_empty());
         }
