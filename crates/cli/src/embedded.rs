@@ -35,6 +35,8 @@ impl Embedded {
     pub(crate) async fn open(store: Store, path: PathBuf) -> anyhow::Result<Self> {
         let identity = identity(store.identity());
         let mut settings = Settings::embedded();
+        // Its owner alone begins jobs, perhaps one each minute.
+        settings.inventory_jobs_per_vault = settings.jobs_per_vault;
         // What policies name must be what they named when the store was served.
         if let Some(region) = &store.identity().region {
             settings.region = region.clone();

@@ -58,6 +58,9 @@ settings! {
     upload_expiry, "duration", "7days", "How long an idle multipart upload is kept; at least 24h.";
     job_lifetime, "duration", "24h", "How long an ended job and its output are kept; at least 24h.";
     vaults_per_account, "number", "1000", "Vaults that an account may have.";
+    jobs_per_vault, "number", "1000000", "Jobs that a vault may have, ended ones that are still kept included. Each takes a few hundred bytes of the ledger.";
+    inventory_jobs_per_vault, "number", "1000", "How many of them may be inventories. Each takes a file of about 400 bytes for each archive.";
+    uploads_per_vault, "number", "10000", "Multipart uploads that a vault may have in progress.";
     retrieval_hours, "hours", "4", "Time that a standard retrieval is spread over when its rate is compared with a data retrieval policy.";
     free_tier, "size", "10GiB", "What the retrieval policy `FreeTier` lets through in a month.";
     expedited_needs_capacity, "true or false", "false", "Whether expedited retrievals are refused without provisioned capacity.";
@@ -163,6 +166,13 @@ impl Service {
             }
         }
         set(self.value("vaults_per_account"), Value::parsed, &mut settings.vaults_per_account)?;
+        for (key, place) in [
+            ("jobs_per_vault", &mut settings.jobs_per_vault),
+            ("inventory_jobs_per_vault", &mut settings.inventory_jobs_per_vault),
+            ("uploads_per_vault", &mut settings.uploads_per_vault),
+        ] {
+            set(self.value(key), Value::parsed, place)?;
+        }
         set(self.value("retrieval_hours"), Value::parsed, &mut settings.retrieval_hours)?;
         set(self.value("free_tier"), Value::bytes, &mut settings.free_tier_bytes)?;
         let needs_capacity = &mut settings.expedited_needs_capacity;
@@ -284,12 +294,14 @@ mod tests {
 
     #[test]
     fn the_file_sets_engine_and_server() {
-        let text = "inventory_interval = '1h'\nconnections = 5\nstrict_scope = true\nfree_tier = '1GiB'\nretrieval_delay = 'bulk=8h'";
+        let text = "inventory_interval = '1h'\nconnections = 5\nstrict_scope = true\nfree_tier = '1GiB'\njobs_per_vault = 7\ninventory_jobs_per_vault = 6\nuploads_per_vault = 5\nretrieval_delay = 'bulk=8h'";
         let service = read(text).unwrap();
         let engine = service.engine(false).unwrap();
         assert_eq!(engine.inventory_interval, Duration::from_hours(1));
         assert_eq!(engine.retrieval_delay.bulk, Duration::from_hours(8));
         assert_eq!(engine.free_tier_bytes, 1 << 30);
+        assert_eq!((engine.jobs_per_vault, engine.inventory_jobs_per_vault), (7, 6));
+        assert_eq!(engine.uploads_per_vault, 5);
         let server = service.server().unwrap();
         assert_eq!((server.limits.connections, server.strict_scope), (5, true));
     }
