@@ -66,7 +66,7 @@ const TAG_PREFIXES: [&str; 3] = [key::GLACIER_RESOURCE_TAG, key::RESOURCE_TAG, k
 /// The keys of one request. Names are compared without case, as IAM does.
 ///
 /// The key of a tag in a name is where that is not enough: tags know case. Two tags that differ in nothing else are one
-/// condition key with two values, and with a second one somebody could talk over the first. So [`Self::readings`] tells
+/// condition key with two values, and with a second one somebody could talk over the first. So `readings` tells
 /// every way in which such a request can be understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContextKeys {

@@ -10,7 +10,7 @@
 //! there, with its place in the document: a retention rule that is stored and never enforced is worse than an error.
 //! Evaluation cannot fail. Where IAM leaves a case open, the answer is the one that denies.
 //!
-//! Text is matched by [`pattern`] without regular expressions, so no policy and no request can make matching explode.
+//! Text is matched by `pattern` without regular expressions, so no policy and no request can make matching explode.
 
 mod condition;
 mod decide;
