@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use icefield_protocol::{
-    AccountId, ArchiveId, ByteRange, ErrorCode, JobId, LockId, Operation, Timestamp, TopicName, UploadId,
-    UploadToken, UserName, VaultArn, VaultName, sigv4::AccessKeyId,
+    AccountId, ArchiveId, ByteRange, ErrorCode, JobId, LockId, Operation, Timestamp, TopicName,
+    UploadId, UploadToken, UserName, VaultArn, VaultName, sigv4::AccessKeyId,
 };
 use icefield_store::StoreError;
 use icefield_treehash::TreeHash;

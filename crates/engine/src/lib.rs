@@ -31,11 +31,11 @@ mod upload;
 mod vault;
 mod vault_settings;
 
+pub use access::{Access, Caller, Resource};
 pub use account::{
     AccountDescription, Credential, KeyDescription, MasterKey, NewKey, Session, SessionRefusal,
     UserDescription,
 };
-pub use access::{Access, Caller, Resource};
 pub use archive::{HashedArchive, NewArchive, Receiving, StoredArchive};
 pub use engine::Engine;
 pub use error::EngineError;

@@ -143,11 +143,7 @@ impl Engine {
     /// # Errors
     ///
     /// `VaultNotFound`; `UploadNotFound`, also for a completed upload.
-    pub async fn abort_upload(
-        &self,
-        access: &Access,
-        id: &UploadId,
-    ) -> Result<(), EngineError> {
+    pub async fn abort_upload(&self, access: &Access, id: &UploadId) -> Result<(), EngineError> {
         let vault = self.vault(access, Operation::AbortMultipartUpload).await?;
         let number = self.upload_number(&vault, id)?;
         let (engine, id) = (self.clone(), id.clone());
