@@ -72,7 +72,17 @@ async fn execute(
     let Some(store) = session.when_free(!request.only_tells(), opening).await? else {
         return Ok(None);
     };
-    let key = master_key(&service.master_key_file()?)?;
+    let key = match service.master_key_file() {
+        Ok(file) => master_key(&file, &store).await,
+        Err(error) => Err(error.into()),
+    };
+    let key = match key {
+        Ok(key) => key,
+        Err(error) => {
+            store.close().await;
+            return Err(error);
+        }
+    };
     let settings = Settings { region: region(service, &store)?, ..service.engine(false)? };
     let engine = Engine::open_with(store, settings, Some(&key)).await?;
     let audit = if request.only_tells() { None } else { audit_log(service, engine.store())? };

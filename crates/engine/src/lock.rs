@@ -80,6 +80,7 @@ impl Engine {
         let initiate = Operation::InitiateVaultLock;
         self.change_vault(access, initiate, ContextKeys::new(), move |settings| {
             Policy::parse(&policy, PolicyKind::VaultLock(vault.clone()))
+                .inspect_err(|error| tracing::info!(%error, %vault, "a lock policy is invalid"))
                 .map_err(EngineError::InvalidLockPolicy)?;
             let initiated = engine.now();
             match settings.lock_at(initiated) {

@@ -13,6 +13,9 @@ use crate::{
     session::Session,
 };
 
+/// The age of an archive, as policies name it.
+const AGE: &str = "glacier:ArchiveAgeInDays";
+
 /// What policies come to
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
@@ -77,6 +80,12 @@ pub(crate) async fn run(command: Policy, session: &Session) -> anyhow::Result<Ex
         let (name, value) = key.split_once('=').ok_or_else(|| {
             Failure::usage(format!("--key {key}: a condition key is written NAME=VALUE"))
         })?;
+        if name == AGE && simulate.archive_id.is_some() {
+            return Err(Failure::usage(format!(
+                "the archive has an age of its own: leave out --archive-id or --key {AGE}"
+            ))
+            .into());
+        }
         context.entry(name.to_owned()).or_default().push(value.to_owned());
     }
     if simulate.operation.has_vault() != simulate.vault.is_some() {
@@ -94,10 +103,17 @@ pub(crate) async fn run(command: Policy, session: &Session) -> anyhow::Result<Ex
         archive: simulate.archive_id,
         context,
     };
+    let aged = matches!(what_if.operation, Operation::DeleteArchive | Operation::InitiateJob);
+    let without_age = aged && what_if.archive.is_none() && !what_if.context.contains_key(AGE);
     let request = Request::Simulate(Box::new(what_if));
     let Answer::Decision(decision) = administer(session, &simulate.data, request).await? else {
         return Ok(Exit::Failed);
     };
     one(session.format(), &decision)?;
+    if without_age {
+        session.progress.note(format!(
+            "no archive was named, so rules about its age did not apply: --archive-id ID, or --key {AGE}=DAYS"
+        ));
+    }
     Ok(if decision.allowed { Exit::Done } else { Exit::Some })
 }

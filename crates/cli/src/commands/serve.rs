@@ -11,7 +11,7 @@ use clap::Args;
 use icefield_engine::{Engine, Settings};
 use icefield_protocol::sigv4::{AccessKeyId, SecretKey};
 use icefield_server::{Server, Watch};
-use icefield_store::{OpenOptions, Store};
+use icefield_store::{OpenOptions, Store, StoreError};
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -148,10 +148,12 @@ fn allow_many_files(connections: &mut usize) {
     let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
     let fit = files.saturating_sub(OWN_FILES) / FILES_PER_CONNECTION;
     if *connections > fit {
-        tracing::warn!(
+        let needed = *connections * FILES_PER_CONNECTION + OWN_FILES;
+        tracing::info!(
             files,
+            needed,
             connections = fit,
-            "fewer connections than set: raise the limit of open files"
+            "fewer connections at once than set, because of the limit of open files"
         );
         *connections = fit.max(1);
     }
@@ -187,16 +189,24 @@ async fn open(
     endpoint: &str,
 ) -> anyhow::Result<Engine> {
     let settings = service.engine(serve.dev)?;
-    let master_key = if serve.dev && service.value("data").is_none() {
-        icefield_engine::MasterKey::generate()?
-    } else {
-        master_key(&service.master_key_file()?)?
-    };
-    let store = match (serve.dev, service.path("data")) {
-        (true, None) => Store::in_memory(Arc::clone(&session.clock)).await?,
-        (_, data) => {
+    let (store, master_key) = match (serve.dev, service.path("data")) {
+        (true, None) => {
+            let store = Store::in_memory(Arc::clone(&session.clock)).await?;
+            (store, icefield_engine::MasterKey::generate()?)
+        }
+        (dev, data) => {
             let path = session.store_path(data.as_ref())?;
-            open_store(&path, session, endpoint).await?
+            let file = service.master_key_file()?;
+            // One that nobody could ask anything would only be in the way.
+            let create = dev || service.value("root_access_key_id").is_some();
+            let store = open_store(&path, create, session, endpoint).await?;
+            match master_key(&file, &store).await {
+                Ok(key) => (store, key),
+                Err(error) => {
+                    store.close().await;
+                    return Err(error);
+                }
+            }
         }
     };
     let region = region(service, &store)?;
@@ -210,13 +220,30 @@ async fn open(
     Ok(engine)
 }
 
-async fn open_store(path: &Path, session: &Session, endpoint: &str) -> anyhow::Result<Store> {
+async fn open_store(
+    path: &Path,
+    create: bool,
+    session: &Session,
+    endpoint: &str,
+) -> anyhow::Result<Store> {
     let opening = async |options: OpenOptions| {
         let address = Some(endpoint.to_owned());
         let options = OpenOptions { program: "icefield serve".to_owned(), address, ..options };
         Store::open(path, options).await
     };
-    Ok(session.when_free(true, opening).await?)
+    match session.when_free(create, opening).await {
+        Err(error @ StoreError::NotAStore { .. }) => {
+            Err(Failure::usage(format!("there is no store to serve at {}", path.display()))
+                .because(error)
+                .hint(format!(
+                    "icefield key create --data {0} makes one, with its first access key",
+                    path.display()
+                ))
+                .hint("to try things out without one: icefield serve --dev")
+                .into())
+        }
+        opened => Ok(opened?),
+    }
 }
 
 /// Sees to it that somebody can sign a request.
@@ -241,19 +268,22 @@ async fn admit(serve: &Serve, service: &Service, engine: &Engine) -> anyhow::Res
         }
     }
     let keys = engine.keys().await?;
-    let Some(key) = keys.first() else {
+    if keys.is_empty() {
         return Err(Failure::usage("nobody could sign a request: the store has no access key")
             .hint("make one: icefield key create (with --data DIR for a store in another place)")
             .hint("to try things out without one: icefield serve --dev")
             .into());
-    };
+    }
     // A wrong master key is better found now than by every request.
-    engine.credential(&key.access_key).await.map(drop).map_err(|error| {
-        Failure::failed("the secrets of the store's access keys cannot be read")
-            .because(error)
-            .hint("ICEFIELD_MASTER_KEY_FILE or master_key_file names the file that was used when the keys were made")
-            .into()
-    })
+    for key in keys {
+        engine.credential(&key.access_key).await.map_err(|error| {
+            Failure::failed("the secret of an access key cannot be read")
+                .because(error)
+                .hint("ICEFIELD_MASTER_KEY_FILE or master_key_file names the file that was used when the keys were made")
+                .hint(format!("to do without this one: icefield key revoke {}", key.access_key))
+        })?;
+    }
+    Ok(())
 }
 
 /// Tells where and how the service is reached, on standard output, at once.

@@ -200,6 +200,12 @@ fn endpoint(add: &Add) -> Result<Endpoint, Failure> {
         (Some(region), _) => Endpoint::Sqs { queue_url: to, region: region.clone(), endpoint_url },
         (None, Some(address)) => Endpoint::Email { to: address.to_owned() },
         (None, None) if to.starts_with("arn:") => Endpoint::Sns { topic_arn: to, endpoint_url },
+        (None, None) if to.starts_with("https://sqs.") => {
+            return Err(Failure::usage(format!(
+                "{to} looks like a queue of SQS, not like a web hook"
+            ))
+            .hint("name its region: --sqs REGION"));
+        }
         (None, None) if to.starts_with("https://") || to.starts_with("http://") => {
             Endpoint::Webhook { url: to }
         }

@@ -8,13 +8,31 @@ use std::{
 };
 
 use icefield_engine::MasterKey;
+use icefield_store::Store;
 use rustix::process::geteuid;
 
 use crate::failure::Failure;
 
-/// Reads the key, or makes one up and keeps it before it is used.
-pub(crate) fn master_key(path: &Path) -> anyhow::Result<MasterKey> {
+/// What the names of documents with a sealed secret of a caller begin with.
+const SEALED: &str = "key/";
+
+/// Reads the key of a store, or makes one up and keeps it before it is used: only for a store that holds no secret yet, or
+/// its keys would be sealed with two.
+pub(crate) async fn master_key(path: &Path, store: &Store) -> anyhow::Result<MasterKey> {
+    let holds_secrets = !store.ledger().documents(SEALED, None, 1).await?.is_empty();
+    read_or_make(path, holds_secrets)
+}
+
+fn read_or_make(path: &Path, holds_secrets: bool) -> anyhow::Result<MasterKey> {
     match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && holds_secrets => {
+            Err(Failure::failed(format!(
+                "the store's access keys were sealed with a master key, and there is none at {}",
+                path.display()
+            ))
+            .hint("ICEFIELD_MASTER_KEY_FILE or master_key_file names the file that was used when the keys were made")
+            .into())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = MasterKey::generate()?;
             write(path, &key).map_err(|error| failed("make", path, error))?;
@@ -95,10 +113,14 @@ mod tests {
     fn a_key_is_made_once_for_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/master.key");
-        let key = master_key(&path).unwrap();
+        let key = read_or_make(&path, false).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(dir.path().join("new")).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(master_key(&path).unwrap().as_bytes(), key.as_bytes());
+        assert_eq!(read_or_make(&path, true).unwrap().as_bytes(), key.as_bytes());
+        let elsewhere = dir.path().join("elsewhere/master.key");
+        let refused = read_or_make(&elsewhere, true).unwrap_err().to_string();
+        assert!(refused.contains("there is none at"), "{refused}");
+        assert!(!dir.path().join("elsewhere").exists(), "nothing is made");
     }
 
     #[test]
@@ -117,12 +139,14 @@ mod tests {
         let path = dir.path().join("master.key");
         fs::write(&path, "ab".repeat(32)).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(master_key(&path).unwrap_err().to_string().contains("others than its owner"));
+        assert!(
+            read_or_make(&path, false).unwrap_err().to_string().contains("others than its owner")
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(master_key(&path).is_ok());
+        assert!(read_or_make(&path, false).is_ok());
         for text in ["", "ab", &"xy".repeat(32), &"+1".repeat(32)] {
             fs::write(&path, text).unwrap();
-            assert!(master_key(&path).is_err(), "{text}");
+            assert!(read_or_make(&path, false).is_err(), "{text}");
         }
     }
 }

@@ -156,6 +156,11 @@ impl Service {
         if let Some(value) = self.value("retrieval_delay") {
             settings.retrieval_delay = value.delays()?;
         }
+        for key in ["upload_expiry", "job_lifetime"] {
+            if let Some(value) = self.value(key) {
+                value.read(at_least_a_day)?;
+            }
+        }
         for (key, place) in [
             ("inventory_interval", &mut settings.inventory_interval),
             ("upload_expiry", &mut settings.upload_expiry),
@@ -190,7 +195,7 @@ impl Service {
                     .hint("give both, or neither for plain HTTP"));
             }
         };
-        let public_url = self.value("public_url").map(|value| value.text.clone());
+        let public_url = self.value("public_url").map(|value| value.read(base_url)).transpose()?;
         let mut settings = ServerSettings { tls, public_url, ..ServerSettings::default() };
         set(self.value("clock_skew"), Value::duration, &mut settings.skew)?;
         set(self.value("strict_scope"), Value::parsed, &mut settings.strict_scope)?;
@@ -236,6 +241,25 @@ impl Service {
     }
 }
 
+fn base_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(host) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err(format!("{text:?} is not of the form https://HOST or http://HOST:PORT")),
+    }
+}
+
+/// What clients rely on ("Uploading Large Archives in Parts", "Get Job Output (GET output)").
+fn at_least_a_day(text: &str) -> Result<(), String> {
+    match humantime::parse_duration(text) {
+        Ok(length) if length < Duration::from_hours(24) => {
+            Err(format!("{text:?} is less than 24h, which clients rely on"))
+        }
+        // What is no duration is told by whoever reads it.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 fn set<T>(
     value: Option<&Value>,
     read: impl FnOnce(&Value) -> Result<T, Failure>,
@@ -259,8 +283,13 @@ fn from_file(
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
             let known = SETTINGS.iter().map(|setting| setting.key);
             let nearest = icefield_client::pattern::nearest_names(&key, known, 3);
-            return Err(Failure::usage(format!("{}: there is no setting `{key}`", wrong()))
-                .hint(format!("nearest: {}", nearest.join(", "))));
+            let hint = match nearest.as_slice() {
+                [] => "docs/configuration.md lists the settings".to_owned(),
+                near => format!("nearest: {}", near.join(", ")),
+            };
+            return Err(
+                Failure::usage(format!("{}: there is no setting `{key}`", wrong())).hint(hint)
+            );
         };
         let text = match value {
             toml::Value::String(text) => text,

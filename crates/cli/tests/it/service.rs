@@ -27,7 +27,12 @@ fn end(server: Watched) -> crate::sandbox::Run {
 #[test]
 fn a_store_without_a_key_is_not_served_and_the_way_out_is_told() {
     let sandbox = Sandbox::new();
-    let refused = sandbox.fails(2, ["serve", "--listen", "127.0.0.1:0"]);
+    let words = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "none"];
+    let refused = sandbox.fails(2, words);
+    refused.says("no store to serve").says("icefield key create").says("serve --dev");
+    assert!(!sandbox.store().exists());
+    sandbox.ok(["user", "create", "ann"]);
+    let refused = sandbox.fails(2, words);
     refused.says("no access key").says("icefield key create").says("serve --dev");
 }
 
@@ -101,6 +106,8 @@ fn a_simulation_names_the_statement_and_tells_by_its_exit_code() {
     sandbox.ok(["policy", "simulate", "DeleteArchive", "photos"]);
     sandbox.fails(2, ["policy", "simulate", "DeleteArchive"]).says("name it");
     sandbox.fails(2, ["policy", "simulate", "Destroy", "photos"]).says("not an operation");
+    sandbox.fails(1, ["policy", "simulate", "ListVaults", "--user", "nob"]).says("no user nob");
+    sandbox.ok(["policy", "simulate", "DeleteArchive", "photos"]).says("--archive-id");
     sandbox.write("bad.json", "{\"Statement\":[{\"Effect\":\"Allow\"}]}");
     sandbox.fails(1, ["user", "policy", "set", "ann", "bad", "bad.json"]).says("Statement[0]");
 }
@@ -140,8 +147,14 @@ fn a_store_is_served_as_one_region_and_with_one_master_key() {
 
     let key = sandbox.root().join("home/.config/icefield/master.key");
     fs::remove_file(&key).unwrap();
+    // No other one is made: keys would be sealed with two.
+    for words in [&listen[..], &["key", "create"]] {
+        sandbox.fails(1, words).says("there is none at").says("ICEFIELD_MASTER_KEY_FILE");
+        assert!(!key.exists());
+    }
+    write_key(&key, &"ab".repeat(32));
     sandbox.fails(1, listen).says("cannot be read").says("ICEFIELD_MASTER_KEY_FILE");
-    fs::write(&key, "short").unwrap();
+    write_key(&key, "short");
     sandbox.fails(1, ["key", "list"]).says("64 hex digits");
 }
 
@@ -151,9 +164,22 @@ fn settings_that_are_wrong_are_refused_before_anything_is_made() {
     sandbox.write("serve.toml", "conections = 5\n");
     let words = ["serve", "--config", "serve.toml"];
     sandbox.fails(2, words).says("no setting `conections`").says("connections");
-    sandbox.write("serve.toml", "retrieval_delay = '4h'\n");
-    sandbox.fails(2, words).says("retrieval_delay in");
+    for (setting, wrong) in [
+        ("retrieval_delay = '4h'", "retrieval_delay in"),
+        ("upload_expiry = '1h'", "less than 24h"),
+        ("public_url = 'glacier.example.com'", "https://HOST"),
+        ("zzzzzzzz = 1", "docs/configuration.md"),
+    ] {
+        sandbox.write("serve.toml", setting);
+        sandbox.fails(2, words).says(wrong);
+    }
     sandbox.fails(2, ["serve", "--listen", "nowhere"]).says("cannot listen on nowhere");
     sandbox.fails(2, ["serve", "--config", "missing.toml"]).says("missing.toml");
     assert!(!Path::new(sandbox.store()).exists());
+}
+
+fn write_key(path: &Path, digits: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, digits).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -25,6 +25,7 @@ impl Engine {
         let set = Operation::SetVaultAccessPolicy;
         self.change_vault(access, set, ContextKeys::new(), move |settings| {
             Policy::parse(&policy, PolicyKind::VaultAccess(vault.clone()))
+                .inspect_err(|error| tracing::info!(%error, %vault, "an access policy is invalid"))
                 .map_err(EngineError::InvalidAccessPolicy)?;
             settings.access_policy = Some(policy.clone());
             Ok(())

@@ -213,6 +213,10 @@ impl Administrator {
     async fn simulate(&self, what_if: WhatIf) -> Result<Answer, EngineError> {
         let account = what_if.account.unwrap_or_else(|| self.engine.account().clone());
         let owner = what_if.owner.unwrap_or_else(|| account.clone());
+        if let Some(user) = &what_if.user {
+            // Who does not exist is refused everything, which would only hide a slip of the pen.
+            self.engine.user_policies(&account, user).await?;
+        }
         let mut context = ContextKeys::new();
         for (name, values) in what_if.context {
             context = context.with_many(&name, values);

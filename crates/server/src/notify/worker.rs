@@ -175,7 +175,10 @@ impl Notifier {
         self.counters.count_failed(wait.is_none());
         let (topic, destination, error) = (&row.topic, &row.destination, why.to_string());
         match wait {
-            Some(_) => tracing::debug!(topic, destination, attempts, error, "not delivered yet"),
+            Some(_) if attempts == 1 => {
+                tracing::warn!(topic, destination, error, "not delivered yet, tried again later");
+            }
+            Some(_) => tracing::info!(topic, destination, attempts, error, "not delivered yet"),
             None => tracing::warn!(topic, destination, attempts, error, "given up"),
         }
         let now = self.engine.store().clock().now();
