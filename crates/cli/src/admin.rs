@@ -17,7 +17,7 @@ use crate::{
 /// Which store.
 #[derive(Debug, Args)]
 pub(crate) struct Data {
-    /// The store's folder (default: the embedded store)
+    /// The store's folder (default: the service's `data`, else the embedded store)
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 }
@@ -40,10 +40,7 @@ pub(crate) async fn administer(
 ) -> anyhow::Result<Answer> {
     // `--config` is that of clients here; what the service is told otherwise holds for its owner's commands, too.
     let service = Service::load(None)?;
-    let dir = match (&data.data, service.path("data")) {
-        (None, Some(dir)) => dir,
-        (data, _) => session.store_path(data.as_ref())?,
-    };
+    let dir = store_dir(session, &service, data)?;
     let answer = match execute(session, &service, &dir, &request).await? {
         Some(answer) => answer,
         None => ask(&dir, &request).await?,
@@ -51,6 +48,19 @@ pub(crate) async fn administer(
     match answer {
         Answer::Refused(refusal) => Err(Failure::failed(refusal.message).into()),
         answer => Ok(answer),
+    }
+}
+
+/// The folder of the store that is administered: what the option says, else what the service is told, else the embedded
+/// store.
+pub(crate) fn store_dir(
+    session: &Session,
+    service: &Service,
+    data: &Data,
+) -> anyhow::Result<PathBuf> {
+    match (&data.data, service.path("data")) {
+        (None, Some(dir)) => Ok(dir),
+        (data, _) => session.store_path(data.as_ref()),
     }
 }
 

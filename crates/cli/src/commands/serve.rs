@@ -62,6 +62,9 @@ pub(crate) async fn run(
     session: &Session,
     asked_to_end: impl Future<Output = ()>,
 ) -> anyhow::Result<Exit> {
+    if session.global.dry_run {
+        return Err(Failure::usage("serve has no --dry-run: nothing was done").into());
+    }
     let mut service = Service::load(config.as_deref())?;
     service.set("data", "--data", serve.data.as_ref().map(|data| data.display()));
     service.set("listen", "--listen", serve.listen.as_ref());
@@ -86,6 +89,11 @@ pub(crate) async fn run(
         ))
         .hint("listen on 127.0.0.1, or leave --dev out and make a key: icefield key create")
         .into());
+    }
+    if address.ip().is_unspecified() && settings.public_url.is_none() {
+        tracing::warn!(
+            "messages about notifications lead to {address}, which is nobody's address: set public_url"
+        );
     }
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let endpoint = settings.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));

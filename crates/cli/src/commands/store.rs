@@ -8,9 +8,10 @@ use icefield_store::{Doubt, OpenOptions, Store as OpenStore, StoreError};
 use serde::Serialize;
 
 use crate::{
-    admin::{Data, administer},
+    admin::{Data, administer, store_dir},
     failure::{Exit, Failure},
     output::{Record, count, one, size, stdout_rows},
+    service::Service,
     session::Session,
 };
 
@@ -170,7 +171,7 @@ async fn open(path: &Path, session: &Session) -> Result<OpenStore, StoreError> {
 }
 
 async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
-    let path = session.store_path(data.data.as_ref())?;
+    let path = store_dir(session, &Service::load(None)?, data)?;
     let store = match open(&path, session).await {
         Err(StoreError::InUse { .. }) if is_served(&path) => {
             return Err(Failure::failed("a server owns the store, so it cannot be checked as it lies there")
@@ -221,7 +222,7 @@ async fn check(data: &Data, session: &Session) -> anyhow::Result<Exit> {
 }
 
 async fn rebuild(args: &Rebuild, session: &Session) -> anyhow::Result<Exit> {
-    let path = session.store_path(args.data.data.as_ref())?;
+    let path = store_dir(session, &Service::load(None)?, &args.data)?;
     if session.global.dry_run {
         session
             .progress
@@ -319,7 +320,7 @@ async fn scrub(data: &Data, session: &Session) -> anyhow::Result<Exit> {
 }
 
 async fn stat(data: &Data, session: &Session) -> anyhow::Result<Exit> {
-    let path = session.store_path(data.data.as_ref())?;
+    let path = store_dir(session, &Service::load(None)?, data)?;
     let counts = match open(&path, session).await {
         Err(StoreError::InUse { .. }) if is_served(&path) => {
             match administer(session, data, Request::Stat).await? {
