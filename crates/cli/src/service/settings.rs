@@ -207,15 +207,15 @@ impl Service {
             settings.scrub_bytes_per_second = NonZeroU64::new(value.bytes()?);
         }
         let limits = &mut settings.limits;
-        set(self.value("connections"), Value::parsed, &mut limits.connections)?;
+        set(self.value("connections"), at_least_one, &mut limits.connections)?;
         let in_memory = |value: &Value| {
             let bytes = value.bytes()?;
             usize::try_from(bytes).map_err(|_| Failure::usage("body_memory does not fit in memory"))
         };
         set(self.value("body_memory"), in_memory, &mut limits.budget_bytes)?;
-        set(self.value("header_timeout"), Value::duration, &mut limits.header)?;
-        set(self.value("idle_timeout"), Value::duration, &mut limits.idle)?;
-        set(self.value("body_stall_timeout"), Value::duration, &mut limits.body_stall)?;
+        set(self.value("header_timeout"), some_time, &mut limits.header)?;
+        set(self.value("idle_timeout"), some_time, &mut limits.idle)?;
+        set(self.value("body_stall_timeout"), some_time, &mut limits.body_stall)?;
         set(self.value("shutdown_timeout"), Value::duration, &mut limits.shutdown)?;
         Ok(settings)
     }
@@ -238,6 +238,20 @@ impl Service {
         set(self.value("notify_first_retry"), Value::duration, &mut settings.first_retry)?;
         set(self.value("notify_attempts"), Value::parsed, &mut settings.attempts)?;
         Ok(settings)
+    }
+}
+
+fn at_least_one(value: &Value) -> Result<usize, Failure> {
+    value.read(|text| match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err(format!("{text:?} is not a number of at least 1")),
+    })
+}
+
+fn some_time(value: &Value) -> Result<Duration, Failure> {
+    match value.duration()? {
+        Duration::ZERO => value.read(|text| Err(format!("{text:?} would let nobody in"))),
+        time => Ok(time),
     }
 }
 
@@ -347,6 +361,8 @@ mod tests {
         }
         for (text, wrong) in [
             ("connections = 'many'", "connections in serve.toml: \"many\""),
+            ("connections = 0", "at least 1"),
+            ("body_stall_timeout = '0s'", "would let nobody in"),
             ("clock_skew = 'long'", "clock_skew in serve.toml: \"long\" is not a duration"),
             ("tls_key = 'a'", "tls_certificate and tls_key belong together"),
             ("requests_per_second = 0", "requests_per_second in serve.toml"),

@@ -149,7 +149,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `AccountNotFound`, `UserNotFound`; `InvalidSession` beyond 36 hours; `NoMasterKey`.
+    /// `AccountNotFound`, `UserNotFound`; `InvalidSession` beyond 36 hours; `NoMasterKey`; `WrongMasterKey` when another
+    /// key was sealed with another one.
     pub async fn create_key(
         &self,
         account: &AccountId,
@@ -165,6 +166,7 @@ impl Engine {
             }
             None => None,
         };
+        self.check_master_key().await?;
         let created = self.now();
         let (session, session_token) = match session {
             None => (None, None),
@@ -238,6 +240,14 @@ impl Engine {
     fn lent_key(&self, access_key: &AccessKeyId) -> Option<SecretKey> {
         let lent = self.inner.lent.read().unwrap_or_else(PoisonError::into_inner);
         lent.get(access_key).cloned()
+    }
+
+    /// Refuses a master key that another access key was not sealed with: two would be in the way of each other.
+    async fn check_master_key(&self) -> Result<(), EngineError> {
+        match self.keys().await?.first() {
+            Some(key) => self.credential(&key.access_key).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Lists the keys of all accounts that are kept.

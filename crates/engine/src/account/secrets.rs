@@ -97,32 +97,36 @@ struct SecretDocument {
 }
 
 impl Engine {
-    /// Returns the secret of this name that lies sealed in the store. The first time it is the one given, which is kept.
+    /// Returns the secret of this name that lies sealed in the store. The first time it is the one that `make` gives, which
+    /// is kept; so it is when it was sealed with another master key: what the service keeps for itself can be made anew.
     ///
     /// # Errors
     ///
-    /// That of `first`; `NoMasterKey`; an unexpected one when it was sealed with another master key.
+    /// That of `make`; `NoMasterKey`.
     pub async fn sealed_secret<E: From<EngineError>>(
         &self,
         name: &str,
-        first: impl FnOnce() -> Result<SecretKey, E> + Send,
+        make: impl FnOnce() -> Result<SecretKey, E> + Send,
     ) -> Result<SecretKey, E> {
         let secrets = self.secrets()?;
         let name = documents::name(&format!("secret/{name}"))?;
-        let mut kept = self.document::<SecretDocument>(&name).await?;
-        if kept.is_none() {
-            let new = SecretDocument { sealed: secrets.seal(name.as_str(), &first()?)? };
-            // Another server may have been first: its secret is everybody's.
-            let set = |found: Option<SecretDocument>| match found {
-                Some(found) => Ok((Change::Keep, found)),
-                None => Ok((Change::Set(new.clone()), new.clone())),
-            };
-            kept = Some(self.change(&name, None, set).await?);
+        let opened = |kept: &SecretDocument| secrets.open(name.as_str(), &kept.sealed);
+        let kept: Option<SecretDocument> = self.document(&name).await?;
+        if let Some(secret) = kept.as_ref().and_then(opened) {
+            return Ok(secret);
         }
-        let opened = kept.and_then(|kept| secrets.open(name.as_str(), &kept.sealed));
-        opened.ok_or_else(|| {
-            EngineError::unexpected("opening a secret of another master key", &name).into()
-        })
+        if kept.is_some() {
+            tracing::warn!(%name, "a secret of another master key is made anew");
+        }
+        let new = SecretDocument { sealed: secrets.seal(name.as_str(), &make()?)? };
+        // Another server may have been first: its secret is everybody's.
+        let set = |found: Option<SecretDocument>| match found {
+            Some(found) if opened(&found).is_some() => Ok((Change::Keep, found)),
+            _ => Ok((Change::Set(new.clone()), new.clone())),
+        };
+        let kept = self.change(&name, None, set).await?;
+        let secret = opened(&kept);
+        secret.ok_or_else(|| EngineError::unexpected("opening a secret", &name).into())
     }
 }
 

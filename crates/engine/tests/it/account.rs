@@ -178,6 +178,10 @@ async fn secrets_are_sealed_on_the_disk_and_survive_a_rebuild() {
     let engine = open(&MasterKey::from_bytes([2; 32])).await;
     let refused = engine.credential(&key.access_key).await;
     assert!(matches!(refused, Err(EngineError::WrongMasterKey(_))), "{refused:?}");
+    let refused = engine.create_key(engine.account(), None, None).await;
+    assert!(matches!(refused, Err(EngineError::WrongMasterKey(_))), "{refused:?}");
+    engine.revoke_key(&key.access_key).await.unwrap();
+    engine.create_key(engine.account(), None, None).await.unwrap();
 }
 
 fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
@@ -185,8 +189,9 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
+/// What the service keeps for itself stood in the way of notifications for ever after the master key was lost.
 #[tokio::test]
-async fn a_secret_of_the_service_is_made_once_and_opens_only_with_its_master_key() {
+async fn a_secret_of_the_service_is_made_once_for_each_master_key() {
     let clock = Arc::new(ManualClock::new(START));
     let store = Store::in_memory(clock).await.unwrap();
     let open = async |byte| {
@@ -203,7 +208,10 @@ async fn a_secret_of_the_service_is_made_once_and_opens_only_with_its_master_key
     let name = DocumentName::parse("secret/signing").unwrap();
     let kept = store.ledger().document(&name).await.unwrap().unwrap();
     assert!(!kept.value.to_string().contains("first"), "{}", kept.value);
-    assert!(open(2).await.sealed_secret("signing", never).await.is_err());
+    let other = open(2).await.sealed_secret("signing", || made("second")).await.unwrap();
+    assert_eq!(other.as_str(), "second");
+    let again = open(2).await.sealed_secret("signing", never).await.unwrap();
+    assert_eq!(again.as_str(), "second");
     let without = Engine::open(store.clone(), Settings::embedded()).await.unwrap();
     let refused = without.sealed_secret("signing", || made("x")).await.unwrap_err();
     assert!(matches!(refused, EngineError::NoMasterKey), "{refused:?}");
