@@ -20,7 +20,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     args::{Cli, Command},
@@ -59,12 +59,13 @@ fn run(mut cli: Cli) -> anyhow::Result<Exit> {
         .build()
         .context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
+        let interrupted = interrupted();
         if let Command::Serve(serve) = cli.command {
-            return Box::pin(commands::serve::run(serve, config, &session, interrupted())).await;
+            return Box::pin(commands::serve::run(serve, config, &session, interrupted)).await;
         }
         tokio::select! {
             ended = Box::pin(commands::run(cli.command, &session)) => ended,
-            () = interrupted() => Ok(Exit::Interrupted),
+            () = interrupted => Ok(Exit::Interrupted),
         }
     });
     progress.finish();
@@ -76,23 +77,24 @@ fn run(mut cli: Cli) -> anyhow::Result<Exit> {
     ended
 }
 
-/// Waits for Ctrl-C, or for the system's request to end.
-async fn interrupted() {
-    // Where no signal handler can be set, the system's own ends the process.
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Waits for Ctrl-C, or for the system's request to end. What comes before the wait has begun is not missed, and does not
+/// end the process, from the call on.
+fn interrupted() -> impl Future<Output = ()> {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async {
+        let [mut interrupt, mut terminate] = signals;
+        tokio::select! {
+            () = received(&mut interrupt) => {}
+            () = received(&mut terminate) => {}
         }
-    };
-    let asked_to_end = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut asked) => drop(asked.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = ctrl_c => {}
-        () = asked_to_end => {}
+    }
+}
+
+async fn received(signal: &mut std::io::Result<Signal>) {
+    match signal {
+        Ok(signal) => drop(signal.recv().await),
+        // Where no signal handler can be set, the system's own ends the process.
+        Err(_) => std::future::pending().await,
     }
 }
 

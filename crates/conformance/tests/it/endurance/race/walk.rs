@@ -321,7 +321,12 @@ impl Walker {
         }
         let (path, body) = (&format!("{path}/jobs"), br#"{"Type":"inventory-retrieval"}"#);
         let ask = Ask { method: "POST", path, headers: &[], body };
-        let answer = self.ask("InitiateJob", ask, &[202]).await;
+        let answer = self.ask("InitiateJob", ask, &[202, 404]).await;
+        if answer.status == 404 {
+            // Nothing was ever written to it, so there is no inventory.
+            assert_eq!(json(&description)["LastInventoryDate"], Value::Null);
+            return Some((json(&description), serde_json::json!({ "ArchiveList": [] })));
+        }
         let path = &format!("{path}/{}/output", field(&answer, "x-amz-job-id").unwrap());
         for _ in 0..MAX_POLLS {
             let ask = Ask { method: "GET", path, headers: &[], body: b"" };
