@@ -267,8 +267,9 @@ impl Administrator {
 fn change(request: &Request, first: &AccountId) -> Change {
     let told = serde_json::to_value(request).unwrap_or_default();
     let text = |name: &str| told.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let number = told.get("number").filter(|number| number.is_u64()).map(ToString::to_string);
     let names = ["topic", "destination", "user", "name", "access_key"].map(text);
-    let names: Vec<String> = names.into_iter().flatten().collect();
+    let names: Vec<String> = names.into_iter().chain([number]).flatten().collect();
     Change {
         request_id: RequestId::random().to_string(),
         principal: "owner".to_owned(),
