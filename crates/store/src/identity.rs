@@ -52,7 +52,6 @@ impl Identity {
         Self { format: FORMAT, store_id, account, created, region: None }
     }
 
-    /// Reads the identity of a store, `None` where there is none.
     /// Reads who the store in `dir` is, without taking it: also while another process owns it. `None` where there is none.
     ///
     /// # Errors
