@@ -8,15 +8,15 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use icefield_client::target::{Archived, Body, Output, Target, TargetError};
+use icefield_client::target::{
+    Archived, Body, ListedPart, NewArchive, Output, PartMark, StoredPart, Target, TargetError,
+};
 use icefield_engine::{
-    Access, Caller, Engine, EngineError, JobListFilter, NewArchive, RequestedRange, Resource,
-    Settings,
+    Access, Caller, Engine, EngineError, JobListFilter, RequestedRange, Resource, Settings,
 };
 use icefield_protocol::{
-    AccountId, ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest,
-    Operation, Page, PartDescription, PartSize, UploadDescription, UploadId, UploadToken,
-    VaultDescription, VaultName,
+    AccountId, ArchiveId, ByteRange, ErrorCode, JobDescription, JobId, JobRequest, Operation, Page,
+    PartDescription, PartSize, UploadDescription, UploadId, VaultDescription, VaultName,
 };
 use icefield_store::{Identity, Store, StoreError};
 use icefield_treehash::TreeHash;
@@ -151,19 +151,19 @@ impl Target for Embedded {
     async fn upload_archive(
         &self,
         vault: &VaultName,
-        description: Option<&Description>,
-        token: UploadToken,
-        mut body: Body,
+        new: &NewArchive,
+        body: &Body,
     ) -> Result<Archived, TargetError> {
         let access = self.access(Operation::UploadArchive, vault, None).await?;
-        let new = NewArchive {
-            description: description.cloned(),
-            token: Some(token),
-            size: body.size,
+        let new = icefield_engine::NewArchive {
+            description: new.description.clone(),
+            token: Some(new.token),
+            size: body.size(),
             linear: false,
         };
+        let mut chunks = body.send();
         let mut receiving = self.engine.receive_archive(&access, new).await.map_err(refused)?;
-        while let Some(chunk) = body.chunks.next().await {
+        while let Some(chunk) = chunks.next().await {
             receiving.write(chunk.map_err(TargetError::Source)?).await.map_err(refused)?;
         }
         let stored = receiving.commit(None).await.map_err(refused)?;
@@ -183,13 +183,12 @@ impl Target for Embedded {
         &self,
         vault: &VaultName,
         part_size: PartSize,
-        description: Option<&Description>,
-        token: UploadToken,
+        new: &NewArchive,
     ) -> Result<UploadId, TargetError> {
         let access = self.access(Operation::InitiateMultipartUpload, vault, None).await?;
-        let description = description.cloned();
+        let description = new.description.clone();
         self.engine
-            .initiate_upload(&access, part_size, description, Some(token))
+            .initiate_upload(&access, part_size, description, Some(new.token))
             .await
             .map_err(refused)
     }
@@ -199,15 +198,17 @@ impl Target for Embedded {
         vault: &VaultName,
         upload: &UploadId,
         range: ByteRange,
-        mut body: Body,
-    ) -> Result<TreeHash, TargetError> {
+        body: &Body,
+    ) -> Result<StoredPart, TargetError> {
         let access = self.access(Operation::UploadMultipartPart, vault, None).await?;
         let mut receiving =
             self.engine.receive_part(&access, upload, range, false).await.map_err(refused)?;
-        while let Some(chunk) = body.chunks.next().await {
+        let mut chunks = body.send();
+        while let Some(chunk) = chunks.next().await {
             receiving.write(chunk.map_err(TargetError::Source)?).await.map_err(refused)?;
         }
-        receiving.commit(None).await.map_err(refused)
+        let tree_hash = receiving.commit(None).await.map_err(refused)?;
+        Ok(StoredPart { tree_hash, mark: PartMark::TreeHash(tree_hash) })
     }
 
     async fn list_parts(
@@ -215,11 +216,15 @@ impl Target for Embedded {
         vault: &VaultName,
         upload: &UploadId,
         marker: Option<&str>,
-    ) -> Result<Page<PartDescription>, TargetError> {
+    ) -> Result<Page<ListedPart>, TargetError> {
         let access = self.access(Operation::ListParts, vault, None).await?;
         let (_, page) =
             self.engine.list_parts(&access, upload, marker, None).await.map_err(refused)?;
-        Ok(page)
+        let listed = |part: PartDescription| ListedPart {
+            range: part.range,
+            mark: PartMark::TreeHash(part.tree_hash),
+        };
+        Ok(Page { items: page.items.into_iter().map(listed).collect(), marker: page.marker })
     }
 
     async fn complete_upload(

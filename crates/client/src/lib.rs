@@ -5,6 +5,8 @@
 //! recorded and synced before the first byte moves. The library never prints, prompts or reads the environment: it
 //! reports through [`Events`].
 
+pub mod administration;
+mod body;
 pub mod catalog;
 pub mod description;
 pub mod events;

@@ -10,7 +10,7 @@ use crate::{
     catalog::{Catalog, CatalogError, Life, VaultRef},
     events::{Event, Events},
     target::{Target, TargetError},
-    transfer::{RetryPolicy, blocking},
+    transfer::blocking,
 };
 
 /// Meeting a vault failed.
@@ -31,9 +31,8 @@ pub(crate) async fn meet(
     name: &VaultName,
     vault: VaultRef,
     events: &dyn Events,
-    retry: &RetryPolicy,
 ) -> Result<Option<VaultDescription>, MeetError> {
-    let described = match retry.run(|| target.describe_vault(name)).await {
+    let described = match target.describe_vault(name).await {
         Ok(described) => described,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.into()),

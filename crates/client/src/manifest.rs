@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     catalog::{Entry, FileTime, Kind},
-    description::{join_bytes, octal, parse_octal, split_bytes},
+    description::{RunId, join_bytes, octal, parse_octal, split_bytes},
     path::CatalogPath,
 };
 
@@ -24,6 +24,11 @@ pub struct RefusedLine {
     pub line: u64,
     /// What is wrong; names the path.
     pub why: String,
+}
+
+/// Returns what the manifest of a run is called where archives are named by their paths.
+pub fn path(run: RunId) -> CatalogPath {
+    CatalogPath::parse(format!(".icefield-manifest-{run}")).expect("hex digits are a name")
 }
 
 /// Writes a manifest that tells of `entries`.

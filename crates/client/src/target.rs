@@ -1,35 +1,23 @@
-//! Where vaults are: the one trait over an embedded store, the vault API and, later, S3 Glacier classes.
+//! Where vaults are: the one trait over an embedded store, the vault API and S3 Glacier classes.
 //!
 //! A target takes the bytes of an archive or part as a [`Body`] and says what tree hash they had; how it hashes (in the
 //! engine that stores them, or here before a request is signed) is its own affair, so that every byte is hashed once.
+//! Requests that did not get through are the target's affair, too: what it returns is final.
 
-use std::{fmt, io, pin::Pin, time::Duration};
+use std::{fmt, io, num::NonZeroUsize, pin::Pin, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use icefield_protocol::{
     ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest, Page,
-    PartDescription, PartSize, UploadDescription, UploadId, UploadToken, VaultDescription,
-    VaultName,
+    PartSize, Region, UploadDescription, UploadId, UploadToken, VaultDescription, VaultName,
 };
 use icefield_treehash::TreeHash;
 
-/// Bytes on their way to a target: chunks of any size, best 1 MiB each and aligned to MiB from the start.
-///
-/// An error ends the transfer and nothing of it is kept; the source's own error comes back as [`TargetError::Source`].
-pub struct Body {
-    /// Exact number of bytes that follow.
-    pub size: u64,
-    /// The bytes.
-    pub chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
-}
+use crate::{administration::Administration, path::CatalogPath};
 
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("size", &self.size).finish_non_exhaustive()
-    }
-}
+pub use crate::body::{Body, Chunks, Meter};
 
 /// Bytes on their way from a target.
 pub struct Output {
@@ -51,6 +39,19 @@ impl fmt::Debug for Output {
     }
 }
 
+/// An archive that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewArchive {
+    /// The file it is made of, where the target names archives by it.
+    pub path: CatalogPath,
+    /// The description.
+    pub description: Option<Description>,
+    /// The token of the put or initiation.
+    pub token: UploadToken,
+    /// Tree hash of the whole, if it is known before; see [`Target::wants_tree_hash`].
+    pub tree_hash: Option<TreeHash>,
+}
+
 /// An archive that is now stored durably.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
@@ -58,6 +59,82 @@ pub struct Archived {
     pub archive: ArchiveId,
     /// Its tree hash, as computed from the bytes that were received.
     pub tree_hash: TreeHash,
+}
+
+/// What tells whether a part that a target lists is the one that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartMark {
+    /// Its tree hash.
+    TreeHash(TreeHash),
+    /// The entity tag that the service gave it.
+    Etag(String),
+}
+
+impl fmt::Display for PartMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TreeHash(hash) => hash.fmt(f),
+            Self::Etag(etag) => write!(f, "etag:{etag}"),
+        }
+    }
+}
+
+impl FromStr for PartMark {
+    type Err = icefield_protocol::ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("etag:") {
+            Some(etag) => Ok(Self::Etag(etag.to_owned())),
+            None => text.parse().map(Self::TreeHash),
+        }
+    }
+}
+
+/// A part that is now stored durably.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPart {
+    /// Its tree hash, as computed from the bytes that were received.
+    pub tree_hash: TreeHash,
+    /// What the target will list it with.
+    pub mark: PartMark,
+}
+
+/// A part that a target has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPart {
+    /// Where it lies in the archive.
+    pub range: ByteRange,
+    /// What it is.
+    pub mark: PartMark,
+}
+
+/// Who charges for what is done at a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Billing {
+    /// Nobody that icefield knows of.
+    Free,
+    /// Amazon.
+    Aws {
+        /// Where.
+        region: Region,
+        /// What for.
+        class: StorageClass,
+    },
+}
+
+/// What Amazon keeps archives as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StorageClass {
+    /// Archives in vaults (Amazon Glacier's own API).
+    Vault,
+    /// S3 Glacier Flexible Retrieval.
+    FlexibleRetrieval,
+    /// S3 Glacier Deep Archive.
+    DeepArchive,
+    /// S3 Glacier Instant Retrieval.
+    InstantRetrieval,
+    /// S3 Standard.
+    Standard,
 }
 
 /// Why a target did not do it.
@@ -90,13 +167,23 @@ pub enum TargetError {
         /// Which volume, what to do.
         what: String,
     },
-    /// The request did not get through.
+    /// The request did not get through, as often as it was tried.
     #[error("the target could not be reached: {what}")]
     Transport {
-        /// What happened.
+        /// What happened, and what to look at.
         what: String,
-        /// Whether the same request may be sent again at once.
-        retryable: bool,
+    },
+    /// The upload was completed, but the answer with the archive's ID was lost and cannot be asked for again: the next
+    /// inventory tells it.
+    #[error(
+        "the archive is stored, but the answer that tells its ID was lost: the vault's next inventory will tell it"
+    )]
+    CompletedUnseen,
+    /// There is no such thing at this kind of target.
+    #[error("{what}")]
+    Unsupported {
+        /// What there is not, and what there is instead.
+        what: String,
     },
     /// The target failed; nothing was changed as far as it knows.
     #[error("the target failed")]
@@ -117,6 +204,8 @@ impl TargetError {
 /// * **Durable.** `Ok` from an upload means that the bytes are stored durably.
 /// * **Tokens.** A put or initiation with a token seen before answers with the first result, as far as [`Target::keeps_tokens`];
 ///   when the archive of it was deleted since, it is [`TargetError::UsedToken`].
+/// * **Once.** A call is repeated inside where that is safe; where a repeat could do a thing twice (a job, an upload without
+///   tokens, a completion) and the answer was lost, the target looks first whether it was done.
 /// * **Cancel safety.** Dropping a call leaves the vault as before or as after it.
 /// * Names, limits, errors and pages are those of the Glacier API.
 #[async_trait]
@@ -132,6 +221,26 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
 
     /// How long before the date of an inventory an archive may have come and still be missing from it.
     fn inventory_lag(&self) -> Duration;
+
+    /// Who charges for what is done here.
+    fn billing(&self) -> Billing {
+        Billing::Free
+    }
+
+    /// Whether a multipart upload should be told the tree hash of the whole when it begins, because it cannot be told later.
+    fn wants_tree_hash(&self) -> bool {
+        false
+    }
+
+    /// How many bodies that are not small are best in transfer at a time, unless somebody asks for another number.
+    fn bodies_at_once(&self) -> NonZeroUsize {
+        NonZeroUsize::new(4).expect("4 is not 0")
+    }
+
+    /// What there is to be set on vaults and the account beside archives, if there is.
+    fn administration(&self) -> Option<&dyn Administration> {
+        None
+    }
 
     /// Creates a vault; one that exists is left as it is.
     async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError>;
@@ -152,9 +261,8 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
     async fn upload_archive(
         &self,
         vault: &VaultName,
-        description: Option<&Description>,
-        token: UploadToken,
-        body: Body,
+        new: &NewArchive,
+        body: &Body,
     ) -> Result<Archived, TargetError>;
 
     /// Deletes an archive; one that is deleted already is fine.
@@ -169,18 +277,17 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         &self,
         vault: &VaultName,
         part_size: PartSize,
-        description: Option<&Description>,
-        token: UploadToken,
+        new: &NewArchive,
     ) -> Result<UploadId, TargetError>;
 
-    /// Stores the part at `range` and returns its tree hash.
+    /// Stores the part at `range`.
     async fn upload_part(
         &self,
         vault: &VaultName,
         upload: &UploadId,
         range: ByteRange,
-        body: Body,
-    ) -> Result<TreeHash, TargetError>;
+        body: &Body,
+    ) -> Result<StoredPart, TargetError>;
 
     /// Lists parts that were received completely, by range, from a marker on.
     async fn list_parts(
@@ -188,7 +295,7 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         vault: &VaultName,
         upload: &UploadId,
         marker: Option<&str>,
-    ) -> Result<Page<PartDescription>, TargetError>;
+    ) -> Result<Page<ListedPart>, TargetError>;
 
     /// Makes an archive of the parts.
     async fn complete_upload(

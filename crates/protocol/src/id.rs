@@ -10,26 +10,48 @@ use crate::text::{checked_text, serde_as_text};
 
 /// The text cannot be an identifier of the service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not {what}: it has 1 to 255 characters of A-Z, a-z, 0-9, `_` and `-`")]
+#[error("{text:?} is not {what}: it has {form}")]
 pub struct InvalidId {
     /// What it should have been, with its article.
     what: &'static str,
+    /// What such an identifier looks like.
+    form: &'static str,
     /// The text as it came.
     text: String,
 }
 
-fn check(what: &'static str, text: &str) -> Result<(), InvalidId> {
+/// Longest identifier of any service: the key of an S3 object has 1,024 bytes, and an upload is known by its key and its
+/// own identifier.
+const MAX_FOREIGN_ID_BYTES: usize = 2048;
+
+/// Checks what the vault API hands out.
+fn check_opaque(what: &'static str, text: &str) -> Result<(), InvalidId> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(legal) {
         Ok(())
     } else {
-        Err(InvalidId { what, text: text.to_owned() })
+        let form = "1 to 255 characters of A-Z, a-z, 0-9, `_` and `-`";
+        Err(InvalidId { what, form, text: text.to_owned() })
     }
 }
 
-/// Defines an opaque identifier. Lengths differ between services, so only the alphabet and a bound are checked.
+/// Checks what any service may hand out.
+fn check_any(what: &'static str, text: &str) -> Result<(), InvalidId> {
+    let is_padded = text.starts_with(' ') || text.ends_with(' ');
+    if (1..=MAX_FOREIGN_ID_BYTES).contains(&text.len())
+        && !text.chars().any(char::is_control)
+        && !is_padded
+    {
+        Ok(())
+    } else {
+        let form = "1 to 2,048 bytes, no control characters, and no blank at its ends";
+        Err(InvalidId { what, form, text: text.to_owned() })
+    }
+}
+
+/// Defines an opaque identifier. Lengths differ between services, so only the characters and a bound are checked.
 macro_rules! opaque_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -40,14 +62,14 @@ macro_rules! opaque_id {
             ///
             /// # Errors
             ///
-            /// When it is empty, longer than 255 characters, or has characters outside the alphabet.
+            /// When it is empty, too long, or has characters that no such identifier has.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 Self::check(text)?;
                 Ok(Self(text.to_owned()))
             }
 
             fn check(text: &str) -> Result<(), InvalidId> {
-                check($what, text)
+                $check($what, text)
             }
         }
 
@@ -56,30 +78,57 @@ macro_rules! opaque_id {
 }
 
 opaque_id!(
-    /// The identifier of an archive: 138 characters at Glacier and icefield, any length elsewhere. May begin with `-`.
+    /// The identifier of an archive: 138 characters at Glacier and icefield, the key of the object at S3. May begin with
+    /// `-`.
     ArchiveId,
-    "an archive ID"
+    "an archive ID",
+    check_any
 );
 opaque_id!(
     /// The identifier of a multipart upload.
     UploadId,
-    "an upload ID"
+    "an upload ID",
+    check_any
 );
 opaque_id!(
     /// The identifier of a job.
     JobId,
-    "a job ID"
+    "a job ID",
+    check_any
 );
 opaque_id!(
     /// The identifier of a vault lock: 24 characters at Glacier and icefield.
     LockId,
-    "a lock ID"
+    "a lock ID",
+    check_opaque
 );
 opaque_id!(
     /// The identifier of a unit of provisioned capacity: 24 characters at Glacier and icefield.
     CapacityId,
-    "a capacity ID"
+    "a capacity ID",
+    check_opaque
 );
+
+/// Adds the narrower check for identifiers that the vault API itself hands out.
+macro_rules! issued_id {
+    ($name:ident, $what:literal) => {
+        impl $name {
+            /// Checks the form that the vault API's own identifiers have: what else comes to a server was never one.
+            ///
+            /// # Errors
+            ///
+            /// When it is empty, longer than 255 characters, or has others than A-Z, a-z, 0-9, `_` and `-`.
+            pub fn parse_issued(text: &str) -> Result<Self, InvalidId> {
+                check_opaque($what, text)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+    };
+}
+
+issued_id!(ArchiveId, "an archive ID");
+issued_id!(UploadId, "an upload ID");
+issued_id!(JobId, "a job ID");
 
 /// A client's own name for one put, so that a repeat is answered with the first result.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +192,18 @@ mod tests {
             assert_eq!(ArchiveId::parse(good).unwrap().to_string(), good);
         }
         for bad in ["", "a b", "a/b", "../x", "a\0", "é", &"y".repeat(256)] {
+            assert!(ArchiveId::parse_issued(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn keys_of_objects_are_archive_ids_that_no_vault_hands_out() {
+        for good in ["deep/masters/a b.mov", "films/é.mov@2024-05-01T12:00:00Z", &"y".repeat(1024)]
+        {
+            assert_eq!(ArchiveId::parse(good).unwrap().to_string(), good);
+            assert!(ArchiveId::parse_issued(good).is_err(), "{good:?} was accepted");
+        }
+        for bad in ["", " a", "a ", "a\nb", "a\0", &"y".repeat(2049)] {
             assert!(ArchiveId::parse(bad).is_err(), "{bad:?} was accepted");
         }
     }
@@ -151,7 +212,10 @@ mod tests {
     fn the_error_says_which_id_was_meant() {
         assert!(UploadId::parse("").unwrap_err().to_string().contains("an upload ID"));
         assert!(
-            serde_json::from_str::<JobId>("\"a b\"").unwrap_err().to_string().contains("a job ID")
+            serde_json::from_str::<JobId>("\"a\\tb\"")
+                .unwrap_err()
+                .to_string()
+                .contains("a job ID")
         );
     }
 

@@ -227,7 +227,7 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         exclude: patterns(&command.exclude)?,
         ..Selection::default()
     };
-    let options = options(&command, session)?;
+    let mut options = options(&command, session)?;
     if command.create
         && session.global.dry_run
         && let Some(store) = session.missing_store(&command.vault)?
@@ -237,6 +237,9 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
     }
     let open = session.vault(&command.vault, command.create && !session.global.dry_run).await?;
     selection.leave_out = session.own_places(open.opened.store());
+    if command.concurrency.is_none() {
+        options.concurrency = open.target().bodies_at_once();
+    }
     if command.create && !session.global.dry_run {
         open.target().create_vault(&open.name).await?;
     }
@@ -398,7 +401,6 @@ fn options(command: &Upload, session: &Session) -> anyhow::Result<UploadOptions>
         checksum: command.checksum,
         dry_run: session.global.dry_run,
         throttle: throttle.map(|limit| Arc::new(Throttle::new(limit, session.local_offset))),
-        ..defaults
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use icefield_client::target::PartMark;
 use icefield_protocol::{UploadDescription, UploadId};
 use serde::Serialize;
 
@@ -77,15 +78,18 @@ impl Record for UploadRecord {
 struct PartRecord {
     range: String,
     size: u64,
-    tree_hash: String,
+    tree_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
 }
 
 impl Record for PartRecord {
-    const COLUMNS: &'static [&'static str] = &["range", "size", "tree_hash"];
-    const HEADINGS: &'static [&'static str] = &["RANGE", "SIZE", "TREE HASH"];
+    const COLUMNS: &'static [&'static str] = &["range", "size", "tree_hash", "etag"];
+    const HEADINGS: &'static [&'static str] = &["RANGE", "SIZE", "TREE HASH OR ETAG"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.range.clone(), size(self.size), self.tree_hash.clone()]
+        let hash = self.tree_hash.clone().or_else(|| self.etag.clone());
+        vec![self.range.clone(), size(self.size), hash.unwrap_or_default()]
     }
 }
 
@@ -143,7 +147,14 @@ async fn parts(vault: &VaultArg, upload: &UploadId, session: &Session) -> anyhow
             rows.push(&PartRecord {
                 range: part.range.to_string(),
                 size: part.range.len(),
-                tree_hash: part.tree_hash.to_string(),
+                tree_hash: match &part.mark {
+                    PartMark::TreeHash(hash) => Some(hash.to_string()),
+                    PartMark::Etag(_) => None,
+                },
+                etag: match &part.mark {
+                    PartMark::TreeHash(_) => None,
+                    PartMark::Etag(etag) => Some(etag.clone()),
+                },
             })?;
         }
         marker = page.marker;

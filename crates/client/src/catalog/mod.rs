@@ -16,6 +16,7 @@ mod entry;
 mod error;
 mod manifests;
 mod native;
+mod places;
 mod rates;
 mod refreshes;
 mod retrievals;
@@ -37,13 +38,15 @@ pub use entries::EntryQuery;
 pub use entry::{Entry, FileTime, InvalidFileTime, Kind};
 pub use error::CatalogError;
 pub use manifests::ManifestArchive;
+pub use places::Place;
 pub use retrievals::{ClaimedRetrieval, PendingRetrieval, Retrieval, RetrievalKey};
 pub use run::Run;
-pub use uploads::{Claim, ClaimRequest, Claimed, Identity, PendingUpload};
+pub use uploads::{Claim, ClaimRequest, Claimed, Identity, JournalledPart, PendingUpload};
 pub use vaults::{Life, VaultRef};
 
 pub(crate) use entries::{archive_key, insert};
 pub(crate) use manifests::note_manifest;
+pub(crate) use uploads::{forget_unseen, settle_unseen};
 
 /// Idle connections that are kept for readers.
 const MAX_IDLE_READERS: usize = 4;

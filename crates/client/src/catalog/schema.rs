@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4943_4543;
 const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 const VERSION_1: &str = "
 CREATE TABLE vault (
@@ -161,6 +161,22 @@ INSERT INTO numbered_manifest (vault, archive, size, created, applied, tree_hash
     SELECT vault, archive, size, created, applied, tree_hash, description FROM manifest ORDER BY created;
 DROP TABLE manifest;
 ALTER TABLE numbered_manifest RENAME TO manifest;
+";
+
+/// Targets over a network: parts that are known by an entity tag, uploads whose completion was asked for, and the account
+/// that an endpoint, a region and an access key stand for.
+const VERSION_5: &str = "
+ALTER TABLE part ADD COLUMN etag TEXT;
+ALTER TABLE claim ADD COLUMN completing BLOB;
+ALTER TABLE claim ADD COLUMN completing_since INTEGER;
+CREATE TABLE place (
+    endpoint TEXT NOT NULL,
+    region TEXT NOT NULL,
+    access_key TEXT NOT NULL,
+    account TEXT NOT NULL,
+    keeps_tokens INTEGER NOT NULL,
+    PRIMARY KEY (endpoint, region, access_key)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The folder beside the catalog where runs keep their lock files.

@@ -12,11 +12,15 @@ use tempfile::TempDir;
 
 use super::{
     Catalog, CatalogError, Claim, ClaimRequest, Claimed, ClaimedRetrieval, Entry, EntryQuery,
-    FileTime, Identity, Kind, Retrieval, RetrievalKey, VaultRef,
+    FileTime, Identity, JournalledPart, Kind, Retrieval, RetrievalKey, VaultRef,
 };
-use crate::path::CatalogPath;
+use crate::{path::CatalogPath, target::PartMark};
 
 const NOW: Timestamp = at(1_000);
+
+fn part(tree_hash: TreeHash) -> JournalledPart {
+    JournalledPart { tree_hash, mark: PartMark::TreeHash(tree_hash) }
+}
 
 const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_millis(seconds * 1000)
@@ -275,8 +279,8 @@ fn a_live_run_keeps_its_claims_and_a_dead_ones_are_adopted() {
     let (upload, size) = (UploadId::parse("U1").unwrap(), PartSize::new(1 << 20).unwrap());
     catalog.begin_upload(claim.id, &upload, size).unwrap();
     let hash = TreeHash::from_bytes([1; 32]);
-    catalog.record_part(claim.id, 3, hash).unwrap();
-    catalog.record_part(claim.id, 0, hash).unwrap();
+    catalog.record_part(claim.id, 3, &part(hash)).unwrap();
+    catalog.record_part(claim.id, 0, &part(hash)).unwrap();
 
     // Another process would open the catalog for itself.
     let other = Catalog::open(catalog.path()).unwrap();
@@ -293,7 +297,7 @@ fn a_live_run_keeps_its_claims_and_a_dead_ones_are_adopted() {
     let adopted = mine(other.claim(&second, vault, &[request("a", u64::MAX)], at(2_000)).unwrap());
     assert_eq!((adopted.id, adopted.token), (claim.id, claim.token));
     assert_eq!(adopted.upload, Some((upload.clone(), size)));
-    assert_eq!(adopted.parts, BTreeMap::from([(0, hash), (3, hash)]));
+    assert_eq!(adopted.parts, BTreeMap::from([(0, part(hash)), (3, part(hash))]));
     assert_eq!(adopted.superseded, None);
     assert!(other.upload_known(vault, &upload).unwrap());
 }
@@ -319,7 +323,7 @@ fn a_changed_file_is_begun_afresh_and_its_old_upload_is_named() {
     let claim = mine(catalog.claim(&run, vault, &[request("a", 1)], NOW).unwrap());
     let (upload, size) = (UploadId::parse("U1").unwrap(), PartSize::new(1 << 20).unwrap());
     catalog.begin_upload(claim.id, &upload, size).unwrap();
-    catalog.record_part(claim.id, 0, TreeHash::from_bytes([1; 32])).unwrap();
+    catalog.record_part(claim.id, 0, &part(TreeHash::from_bytes([1; 32]))).unwrap();
     drop(run);
     let run = catalog.begin_run("upload").unwrap();
     let fresh = mine(catalog.claim(&run, vault, &[request("a", 2)], NOW).unwrap());
@@ -344,7 +348,7 @@ fn an_upload_that_is_gone_gets_a_new_token() {
     let claim = mine(catalog.claim(&run, vault, &[request("a", 1)], NOW).unwrap());
     let size = PartSize::new(1 << 20).unwrap();
     catalog.begin_upload(claim.id, &UploadId::parse("U1").unwrap(), size).unwrap();
-    catalog.record_part(claim.id, 0, TreeHash::from_bytes([1; 32])).unwrap();
+    catalog.record_part(claim.id, 0, &part(TreeHash::from_bytes([1; 32]))).unwrap();
     let token = catalog.forget_upload(claim.id).unwrap();
     assert_ne!(token, claim.token);
     drop(run);

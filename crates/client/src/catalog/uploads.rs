@@ -9,7 +9,7 @@ use super::{
     Catalog, CatalogError, FileTime, Run, VaultRef, native,
     run::{Living, random},
 };
-use crate::path::CatalogPath;
+use crate::{path::CatalogPath, target::PartMark};
 
 /// What tells whether a local file is the one that an upload was begun for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +46,34 @@ pub struct Claim {
     pub token: UploadToken,
     /// The multipart upload that was begun for it, if any.
     pub upload: Option<(UploadId, PartSize)>,
-    /// Tree hashes of the parts that are known to be there, by index counted from 0.
-    pub parts: BTreeMap<u32, TreeHash>,
+    /// The parts that are known to be there, by index counted from 0.
+    pub parts: BTreeMap<u32, JournalledPart>,
     /// An older upload, of a since changed file, to be aborted.
     pub superseded: Option<UploadId>,
+    /// Whether an earlier run held it.
+    pub is_adopted: bool,
+    /// Whether an earlier run has asked for the completion of the upload, and noted no answer.
+    pub is_completing: bool,
+}
+
+impl Claim {
+    /// Forgets the upload, as [`Catalog::forget_upload`] has.
+    pub fn forget_upload(&mut self, token: UploadToken) {
+        self.token = token;
+        self.upload = None;
+        self.parts.clear();
+        self.is_adopted = false;
+        self.is_completing = false;
+    }
+}
+
+/// A part that is known to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalledPart {
+    /// Its tree hash.
+    pub tree_hash: TreeHash,
+    /// What the target lists it with.
+    pub mark: PartMark,
 }
 
 /// What became of a request to claim.
@@ -119,7 +143,7 @@ impl Catalog {
         self.write(|tx| {
             tx.execute("DELETE FROM part WHERE claim = ?", [claim])?;
             tx.execute(
-                "UPDATE claim SET upload = ?, part_size = ? WHERE id = ?",
+                "UPDATE claim SET upload = ?, part_size = ?, completing = NULL WHERE id = ?",
                 params![upload.as_str(), part_size.bytes().cast_signed(), claim],
             )?;
             Ok(())
@@ -131,13 +155,33 @@ impl Catalog {
         &self,
         claim: i64,
         index: u32,
-        tree_hash: TreeHash,
+        part: &JournalledPart,
     ) -> Result<(), CatalogError> {
+        let etag = match &part.mark {
+            PartMark::TreeHash(_) => None,
+            PartMark::Etag(etag) => Some(etag),
+        };
         self.write(|tx| {
             tx.prepare_cached(
-                "INSERT OR REPLACE INTO part (claim, part, tree_hash) VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO part (claim, part, tree_hash, etag) VALUES (?, ?, ?, ?)",
             )?
-            .execute(params![claim, index, tree_hash.as_bytes()])?;
+            .execute(params![claim, index, part.tree_hash.as_bytes(), etag])?;
+            Ok(())
+        })
+    }
+
+    /// Notes that the completion of the upload is asked for: from here on it may be an archive.
+    pub fn note_completing(
+        &self,
+        claim: i64,
+        tree_hash: TreeHash,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE claim SET completing = ?, completing_since = ? WHERE id = ?",
+                params![tree_hash.as_bytes(), now.unix_millis(), claim],
+            )?;
             Ok(())
         })
     }
@@ -148,7 +192,8 @@ impl Catalog {
         self.write(|tx| {
             tx.execute("DELETE FROM part WHERE claim = ?", [claim])?;
             tx.execute(
-                "UPDATE claim SET upload = NULL, part_size = NULL, token = ? WHERE id = ?",
+                "UPDATE claim SET upload = NULL, part_size = NULL, completing = NULL, token = ?
+                 WHERE id = ?",
                 params![token, claim],
             )?;
             Ok(UploadToken::from_bytes(token))
@@ -225,6 +270,33 @@ impl Catalog {
     }
 }
 
+/// Ends the claims of a path whose completion was asked for and whose archive an inventory has.
+pub(crate) fn settle_unseen(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    path: &CatalogPath,
+    tree_hash: TreeHash,
+) -> Result<(), CatalogError> {
+    tx.prepare_cached("DELETE FROM claim WHERE vault = ? AND path = ? AND completing = ?")?
+        .execute(params![vault.0, path.as_bytes(), tree_hash.as_bytes()])?;
+    Ok(())
+}
+
+/// Lets files be sent again whose completion was asked for before `sure`, and which an inventory does not have: their
+/// uploads have expired.
+pub(crate) fn forget_unseen(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    sure: i64,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "DELETE FROM claim WHERE vault = ? AND completing IS NOT NULL AND completing_since < ?
+            AND run IS NULL",
+        params![vault.0, sure],
+    )?;
+    Ok(())
+}
+
 fn pending_upload(row: &Row<'_>, living: &mut Living) -> Result<PendingUpload, CatalogError> {
     Ok(PendingUpload {
         vault: VaultRef(row.get(0)?),
@@ -248,7 +320,8 @@ fn claim(
     now: Timestamp,
 ) -> Result<Claimed, CatalogError> {
     let mut select = tx.prepare_cached(
-        "SELECT id, token, run, upload, part_size, superseded, size, mtime_s, mtime_ns, ctime_s, ctime_ns, inode
+        "SELECT id, token, run, upload, part_size, superseded, size, mtime_s, mtime_ns, ctime_s, ctime_ns, inode,
+            completing IS NOT NULL
          FROM claim WHERE vault = ? AND path = ?",
     )?;
     let found = select
@@ -266,6 +339,7 @@ fn claim(
                     ctime: FileTime { seconds: row.get(9)?, nanos: row.get(10)? },
                     inode: row.get::<_, i64>(11)?.cast_unsigned(),
                 },
+                is_completing: row.get(12)?,
             })
         })
         .optional()?;
@@ -289,6 +363,7 @@ struct Found {
     part_size: Option<i64>,
     superseded: Option<String>,
     identity: Identity,
+    is_completing: bool,
 }
 
 fn begin(
@@ -328,6 +403,8 @@ fn begin(
         upload: None,
         parts: BTreeMap::new(),
         superseded: upload_id(superseded)?,
+        is_adopted: false,
+        is_completing: false,
     }))
 }
 
@@ -343,10 +420,13 @@ fn adopt(
         found.id
     ])?;
     let mut parts = BTreeMap::new();
-    let mut select = tx.prepare_cached("SELECT part, tree_hash FROM part WHERE claim = ?")?;
+    let mut select = tx.prepare_cached("SELECT part, tree_hash, etag FROM part WHERE claim = ?")?;
     let mut rows = select.query([found.id])?;
     while let Some(row) = rows.next()? {
-        parts.insert(row.get(0)?, TreeHash::from_bytes(row.get(1)?));
+        let tree_hash = TreeHash::from_bytes(row.get(1)?);
+        let etag: Option<String> = row.get(2)?;
+        let mark = etag.map_or(PartMark::TreeHash(tree_hash), PartMark::Etag);
+        parts.insert(row.get(0)?, JournalledPart { tree_hash, mark });
     }
     Ok(Claimed::Mine(Claim {
         id: found.id,
@@ -355,6 +435,8 @@ fn adopt(
         upload: upload_id(found.upload)?.zip(part_size(found.part_size)?),
         parts,
         superseded: upload_id(found.superseded)?,
+        is_adopted: true,
+        is_completing: found.is_completing,
     }))
 }
 

@@ -97,9 +97,11 @@ fn plain(text: &str) -> Result<Option<CatalogPath>, String> {
 
 /// The name of an archive that has none: `archive-` and its ID, or a hash of an ID too long for a file's name.
 pub(super) fn placeholder(archive: &ArchiveId) -> CatalogPath {
-    let mut name = format!("archive-{archive}");
-    if name.len() > MAX_SEGMENT_BYTES {
-        name = format!("archive-{}", LinearHash::of(archive.as_str().as_bytes()));
-    }
-    CatalogPath::parse(name).expect("an ID has no separators")
+    let name = match ArchiveId::parse_issued(archive.as_str()) {
+        Ok(plain) if plain.as_str().len() + "archive-".len() <= MAX_SEGMENT_BYTES => {
+            format!("archive-{plain}")
+        }
+        _ => format!("archive-{}", LinearHash::of(archive.as_str().as_bytes())),
+    };
+    CatalogPath::parse(name).expect("neither an issued ID nor a hash has separators")
 }

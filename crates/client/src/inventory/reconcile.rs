@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        Catalog, CatalogError, Entry, VaultRef, archive_key, insert, note_manifest, write_with,
+        Catalog, CatalogError, Entry, VaultRef, archive_key, forget_unseen, insert, note_manifest,
+        settle_unseen, write_with,
     },
     manifest,
 };
@@ -145,6 +146,7 @@ impl Reconciliation {
                 "UPDATE entry SET gone = ? WHERE id IN (SELECT id FROM temp.missing)",
                 [date.unix_millis()],
             )?;
+            forget_unseen(tx, self.vault, sure)?;
             for archive in &lost {
                 // Noted again, and applied, should a later inventory have it.
                 tx.execute(
@@ -182,6 +184,9 @@ fn take(
     let found = known(tx, vault, &id)?;
     if found.is_empty() {
         report.added += 1;
+        if let Some(tree_hash) = entry.tree_hash {
+            settle_unseen(tx, vault, &entry.path, tree_hash)?;
+        }
         return insert(tx, vault, &entry, entry.uploaded);
     }
     report.confirmed += 1;

@@ -29,7 +29,6 @@ use crate::{
     events::{Event, Events},
     life::{MeetError, meet},
     target::{Output, Target, TargetError},
-    transfer::RetryPolicy,
 };
 
 /// Age of a finished job that will still do.
@@ -114,8 +113,7 @@ pub async fn refresh(
     let vault = on_catalog(catalog, move |catalog| catalog.vault(&identity, &name)).await?;
     let refresh = Refresh { target, catalog, name: vault_name, vault, events, now, options };
     let date = now();
-    let described =
-        meet(target, catalog, vault_name, vault, events, &RetryPolicy::default()).await?;
+    let described = meet(target, catalog, vault_name, vault, events).await?;
     let job = match refresh.find_or_start().await {
         // Of a vault that was never written to no service has an inventory.
         Err(RefreshError::Target(error))

@@ -13,7 +13,6 @@ use crate::{
     path::CatalogPath,
     pattern::Choice,
     place::{Attributes, Destination, Found},
-    transfer::RetryPolicy,
     verify::hash_file,
 };
 
@@ -105,8 +104,7 @@ pub async fn plan(
     options: &RetrieveOptions,
 ) -> Result<Plan, RetrieveError> {
     let RetrieveContext { target, catalog, vault_name, vault, events, .. } = context;
-    let retry = RetryPolicy::default();
-    let met = meet(&**target, catalog, vault_name, *vault, &**events, &retry).await;
+    let met = meet(&**target, catalog, vault_name, *vault, &**events).await;
     met.map_err(|error| match error {
         MeetError::Target(error) => RetrieveError::from(error),
         MeetError::Catalog(error) => error.into(),

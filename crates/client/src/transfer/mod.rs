@@ -1,7 +1,7 @@
 //! Moving files to a target: planned, bounded, resumable.
 //!
-//! [`plan`] cuts a file, [`source`] reads it and notices changes, [`rate`] and [`retry`] say when a request may go, and
-//! [`upload()`] puts it together:
+//! [`plan`] cuts a file, [`source`] reads it and notices changes, [`rate`] says when bytes may go, and [`upload()`] puts
+//! it together:
 //!
 //! ```text
 //! walk > choose (newest entries, claims) > send (single or parts) > record (catalog, one transaction a batch) > caller
@@ -10,13 +10,11 @@
 pub mod cancel;
 pub mod plan;
 pub mod rate;
-pub mod retry;
 pub mod source;
 pub mod upload;
 
 pub use cancel::{Cancel, Canceller};
 pub use rate::{RateLimit, Throttle};
-pub use retry::RetryPolicy;
 pub use upload::{
     Describe, FileError, Outcome, UploadContext, UploadError, UploadOptions, UploadReport,
     UploadedFile, upload, upload_stream,

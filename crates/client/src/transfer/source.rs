@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::{
     catalog::{FileTime, Identity},
     local,
-    target::Body,
+    target::{Body, Chunks},
 };
 
 /// Length of the chunks of a body.
@@ -125,12 +125,16 @@ impl FileSource {
 
     /// Returns a region as a body; its error is a [`SourceError`] inside.
     pub fn body(self: &Arc<Self>, range: ByteRange) -> Body {
+        let source = Arc::clone(self);
+        Body::new(range.len(), move || source.chunks(range))
+    }
+
+    fn chunks(self: &Arc<Self>, range: ByteRange) -> Chunks {
         let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
         let source = Arc::clone(self);
-        // It ends with the body, or at the first chunk after the body was dropped; nobody needs to wait for it.
+        // It ends with the chunks, or at the first one after they were dropped; nobody needs to wait for it.
         drop(tokio::task::spawn_blocking(move || source.feed(range, &sender)));
-        let chunks = stream::poll_fn(move |context| receiver.poll_recv(context));
-        Body { size: range.len(), chunks: Box::pin(chunks) }
+        Box::pin(stream::poll_fn(move |context| receiver.poll_recv(context)))
     }
 
     fn feed(&self, range: ByteRange, sender: &mpsc::Sender<io::Result<Bytes>>) {
@@ -187,8 +191,7 @@ pub struct StreamPart {
 impl StreamPart {
     /// Returns the part as a body; it can be sent more than once.
     pub fn body(&self) -> Body {
-        let chunks = stream::iter(self.chunks.clone().into_iter().map(Ok));
-        Body { size: self.size, chunks: Box::pin(chunks) }
+        Body::of(self.chunks.clone())
     }
 }
 
@@ -252,7 +255,7 @@ mod tests {
         fs::write(&path, &content).unwrap();
         let source = Arc::new(FileSource::open(&path).unwrap());
         let range = ByteRange::new(1 << 20, (3 << 20) - 5).unwrap();
-        let chunks: Vec<_> = source.body(range).chunks.map(Result::unwrap).collect().await;
+        let chunks: Vec<_> = source.body(range).read().map(Result::unwrap).collect().await;
         assert_eq!(chunks.iter().map(|c| c.len()).collect::<Vec<_>>(), [1 << 20, (1 << 20) - 4]);
         assert_eq!(chunks.concat(), content[1 << 20..(3 << 20) - 4]);
     }
@@ -263,7 +266,7 @@ mod tests {
         let path = folder.path().join("f");
         fs::write(&path, vec![1; 6 << 20]).unwrap();
         let source = Arc::new(FileSource::open(&path).unwrap());
-        let mut chunks = source.body(ByteRange::whole(source.size()).unwrap()).chunks;
+        let mut chunks = source.body(ByteRange::whole(source.size()).unwrap()).read();
         chunks.next().await.unwrap().unwrap();
         // Same size, other content, and the old modification time put back: only the status time tells.
         let before = fs::metadata(&path).unwrap().modified().unwrap();

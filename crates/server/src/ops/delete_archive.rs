@@ -7,7 +7,7 @@ use crate::{error::ApiError, request::Call, response::Reply};
 ///
 /// Source: Glacier API reference, "Delete Archive (DELETE archive)".
 pub(super) async fn delete_archive(call: Call<'_>, access: Access) -> Result<Reply, ApiError> {
-    let id = ArchiveId::parse(&call.target.id)
+    let id = ArchiveId::parse_issued(&call.target.id)
         .map_err(|_| super::not_found("archive", &call.target.id))?;
     call.engine.delete_archive(&access, &id).await?;
     Ok(Reply::no_content())

@@ -13,5 +13,5 @@ pub(super) async fn describe_job(call: Call<'_>, access: Access) -> Result<Reply
 
 /// Returns the ID in the path of a job.
 pub(super) fn job_id(call: &Call<'_>) -> Result<JobId, ApiError> {
-    JobId::parse(&call.target.id).map_err(|_| super::not_found("job", &call.target.id))
+    JobId::parse_issued(&call.target.id).map_err(|_| super::not_found("job", &call.target.id))
 }

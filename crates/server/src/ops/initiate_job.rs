@@ -32,7 +32,7 @@ pub(super) async fn initiate_job(mut call: Call<'_>, access: Access) -> Result<R
 /// Returns the archive that a request for a job names: its age counts when it is decided who may ask.
 pub(super) fn archive_of(body: &Object) -> Option<ArchiveId> {
     let parameters = parameters(body.clone()).ok()?;
-    parameters.text("ArchiveId").ok()??.parse().ok()
+    ArchiveId::parse_issued(parameters.text("ArchiveId").ok()??).ok()
 }
 
 /// Returns the parameters: the body, or what is wrapped in it as the syntax in the guide has it.
@@ -47,7 +47,8 @@ fn job_request(body: &Object) -> Result<JobRequest, ApiError> {
         ARCHIVE_RETRIEVAL => {
             refuse(body, &["InventoryRetrievalParameters", "SelectParameters", "OutputLocation"])?;
             let id = body.required_text("ArchiveId")?;
-            let archive = ArchiveId::parse(id).map_err(|_| super::not_found("archive", id))?;
+            let archive =
+                ArchiveId::parse_issued(id).map_err(|_| super::not_found("archive", id))?;
             let range = word::<ByteRange>(body, "RetrievalByteRange")?;
             let tier = word(body, "Tier")?.unwrap_or(Tier::Standard);
             Ok(JobRequest::Archive { archive, range, tier, description, sns_topic })

@@ -124,7 +124,7 @@ pub(crate) fn archive_of(
     body: Option<&Object>,
 ) -> Option<ArchiveId> {
     match operation {
-        Operation::DeleteArchive => ArchiveId::parse(id).ok(),
+        Operation::DeleteArchive => ArchiveId::parse_issued(id).ok(),
         Operation::InitiateJob => body.and_then(initiate_job::archive_of),
         _ => None,
     }

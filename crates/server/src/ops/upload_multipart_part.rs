@@ -33,7 +33,7 @@ pub(super) async fn upload_multipart_part(
 
 /// Returns the ID in the path of an upload.
 pub(super) fn upload_id(call: &Call<'_>) -> Result<UploadId, ApiError> {
-    UploadId::parse(&call.target.id).map_err(|_| super::not_found("upload", &call.target.id))
+    UploadId::parse_issued(&call.target.id).map_err(|_| super::not_found("upload", &call.target.id))
 }
 
 fn range(call: &Call<'_>) -> Result<ByteRange, ApiError> {

@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 use icefield_protocol::{
-    ArchiveId, ByteRange, Description, ErrorCode, JobAction, JobDescription, JobId, JobRequest,
-    JobStatus, Page, PartDescription, PartSize, TreeHash, UploadDescription, UploadId, UploadToken,
-    VaultDescription, VaultName,
+    ArchiveId, ByteRange, ErrorCode, JobAction, JobDescription, JobId, JobRequest, JobStatus, Page,
+    PartSize, TreeHash, UploadDescription, UploadId, VaultDescription, VaultName,
 };
 
 use super::day;
-use crate::target::{Archived, Body, Output, Target, TargetError};
+use crate::target::{
+    Archived, Body, ListedPart, NewArchive, Output, StoredPart, Target, TargetError,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Fake {
@@ -211,9 +212,8 @@ impl Target for Fake {
     async fn upload_archive(
         &self,
         _: &VaultName,
-        _: Option<&Description>,
-        _: UploadToken,
-        _: Body,
+        _: &NewArchive,
+        _: &Body,
     ) -> Result<Archived, TargetError> {
         unimplemented!()
     }
@@ -226,8 +226,7 @@ impl Target for Fake {
         &self,
         _: &VaultName,
         _: PartSize,
-        _: Option<&Description>,
-        _: UploadToken,
+        _: &NewArchive,
     ) -> Result<UploadId, TargetError> {
         unimplemented!()
     }
@@ -237,8 +236,8 @@ impl Target for Fake {
         _: &VaultName,
         _: &UploadId,
         _: ByteRange,
-        _: Body,
-    ) -> Result<TreeHash, TargetError> {
+        _: &Body,
+    ) -> Result<StoredPart, TargetError> {
         unimplemented!()
     }
 
@@ -247,7 +246,7 @@ impl Target for Fake {
         _: &VaultName,
         _: &UploadId,
         _: Option<&str>,
-    ) -> Result<Page<PartDescription>, TargetError> {
+    ) -> Result<Page<ListedPart>, TargetError> {
         unimplemented!()
     }
 

@@ -10,14 +10,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use icefield_protocol::{
-    ArchiveId, ByteRange, Description, ErrorCode, InventoryItem, JobAction, JobDescription, JobId,
-    JobRequest, JobStatus, JsonInventoryWriter, Page, PartDescription, PartSize, Timestamp,
-    TreeHash, UploadDescription, UploadId, UploadToken, VaultDescription, VaultName,
+    ArchiveId, ByteRange, ErrorCode, InventoryItem, JobAction, JobDescription, JobId, JobRequest,
+    JobStatus, JsonInventoryWriter, Page, PartSize, Timestamp, TreeHash, UploadDescription,
+    UploadId, VaultDescription, VaultName,
 };
 use icefield_treehash::{Hasher, Roles, range::is_tree_aligned};
 use tokio::sync::Notify;
 
-use crate::target::{Archived, Body, Output, Target, TargetError};
+use crate::target::{
+    Archived, Body, ListedPart, NewArchive, Output, StoredPart, Target, TargetError,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
@@ -166,9 +168,8 @@ impl Target for Arc<Shelf> {
     async fn upload_archive(
         &self,
         _: &VaultName,
-        _: Option<&Description>,
-        _: UploadToken,
-        _: Body,
+        _: &NewArchive,
+        _: &Body,
     ) -> Result<Archived, TargetError> {
         unimplemented!("retrievals upload nothing")
     }
@@ -183,8 +184,7 @@ impl Target for Arc<Shelf> {
         &self,
         _: &VaultName,
         _: PartSize,
-        _: Option<&Description>,
-        _: UploadToken,
+        _: &NewArchive,
     ) -> Result<UploadId, TargetError> {
         unimplemented!("retrievals upload nothing")
     }
@@ -194,8 +194,8 @@ impl Target for Arc<Shelf> {
         _: &VaultName,
         _: &UploadId,
         _: ByteRange,
-        _: Body,
-    ) -> Result<TreeHash, TargetError> {
+        _: &Body,
+    ) -> Result<StoredPart, TargetError> {
         unimplemented!("retrievals upload nothing")
     }
 
@@ -204,7 +204,7 @@ impl Target for Arc<Shelf> {
         _: &VaultName,
         _: &UploadId,
         _: Option<&str>,
-    ) -> Result<Page<PartDescription>, TargetError> {
+    ) -> Result<Page<ListedPart>, TargetError> {
         unimplemented!("retrievals upload nothing")
     }
 

@@ -42,7 +42,7 @@ use self::{
     record::{Done, Tally},
     run::Run,
 };
-use super::{Cancel, RetryPolicy, Throttle, blocking, plan::PlanError, source::SourceError};
+use super::{Cancel, Throttle, blocking, plan::PlanError, source::SourceError};
 use crate::{
     catalog::{Catalog, CatalogError, Entry},
     events::Events,
@@ -93,8 +93,6 @@ pub struct UploadOptions {
     pub dry_run: bool,
     /// Limits the rate of the whole run.
     pub throttle: Option<Arc<Throttle>>,
-    /// What is done about requests that do not get through.
-    pub retry: RetryPolicy,
 }
 
 impl Default for UploadOptions {
@@ -107,7 +105,6 @@ impl Default for UploadOptions {
             checksum: false,
             dry_run: false,
             throttle: None,
-            retry: RetryPolicy::default(),
         }
     }
 }
@@ -332,7 +329,7 @@ async fn finish(
         noted: tally.noted,
         left_out: tally.left_out,
         failed: tally.failed,
-        bytes: if run.options.dry_run { tally.would_move } else { run.moved() },
+        bytes: if run.options.dry_run { tally.would_move } else { run.bytes_moved() },
         resumed_bytes: run.resumed(),
         manifest,
         started: run.started,

@@ -9,9 +9,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::{StreamExt, stream};
-use icefield_protocol::{
-    ArchiveId, Description, ErrorCode, PartSize, TreeHash, UploadId, UploadToken,
-};
+use icefield_protocol::{ArchiveId, ErrorCode, PartSize, TreeHash, UploadDescription, UploadId};
 
 use super::{
     FileError, UploadContext, blocking,
@@ -19,8 +17,8 @@ use super::{
     send::{Opened, Sent, abort},
 };
 use crate::{
-    catalog::Claim,
-    target::TargetError,
+    catalog::{Claim, JournalledPart},
+    target::{NewArchive, PartMark, StoredPart, TargetError},
     transfer::plan::{Parts, Plan, SINGLE_MAX_BYTES},
 };
 
@@ -28,25 +26,30 @@ use crate::{
 pub(super) struct Ticket {
     /// Its claim in the journal; the manifest has none.
     claim: Option<i64>,
-    token: UploadToken,
     pub(super) upload: Option<(UploadId, PartSize)>,
     /// Parts that the journal knows.
-    parts: BTreeMap<u32, TreeHash>,
+    parts: BTreeMap<u32, JournalledPart>,
+    /// Whether an earlier run held the claim.
+    is_adopted: bool,
+    /// Whether its completion was asked for, and no answer noted.
+    is_completing: bool,
 }
 
 impl Ticket {
     pub(super) fn of(claim: &Claim) -> Self {
         Self {
             claim: Some(claim.id),
-            token: claim.token,
             upload: claim.upload.clone(),
             parts: claim.parts.clone(),
+            is_adopted: claim.is_adopted,
+            is_completing: claim.is_completing,
         }
     }
 
     /// One that no later run will know of.
-    pub(super) fn unclaimed(token: UploadToken) -> Self {
-        Self { claim: None, token, upload: None, parts: BTreeMap::new() }
+    pub(super) fn unclaimed() -> Self {
+        let parts = BTreeMap::new();
+        Self { claim: None, upload: None, parts, is_adopted: false, is_completing: false }
     }
 }
 
@@ -57,31 +60,37 @@ pub(super) async fn multipart(
     opened: &Opened,
     planned: Plan,
     ticket: &mut Ticket,
-    description: Option<&Description>,
+    new: &NewArchive,
 ) -> Result<Sent, Trouble> {
     let _slot = run.multiparts.acquire().await.ok();
     let sending = Sending { run, what, opened };
     if let Some((upload, part_size)) = ticket.upload.clone() {
         let parts = Parts::new(opened.source.size(), part_size).map_err(file_trouble)?;
         if let Some(there) = sending.list(&upload, parts).await? {
-            let known =
-                there.into_iter().filter(|(index, hash)| ticket.parts.get(index) == Some(hash));
+            let known = there.into_iter().filter_map(|(index, mark)| {
+                let journalled = ticket.parts.get(&index).filter(|part| part.mark == mark)?;
+                Some((index, journalled.tree_hash))
+            });
             let known: BTreeMap<u32, TreeHash> = known.collect();
             run.found_there(known.keys().map(|index| parts.range(*index).len()).sum());
             return sending.go_on(&upload, parts, known, ticket).await;
         }
-        if let Some(sent) = sending.completed_before(&upload, parts, ticket, description).await? {
+        if let Some(sent) = sending.completed_before(&upload, parts, ticket, new).await? {
             run.found_there(parts.size());
             return Ok(sent);
         }
-        sending.forget(ticket).await?;
+        if ticket.is_completing {
+            return Err(Trouble::File(FileError::Target(TargetError::CompletedUnseen)));
+        }
+        // It has expired: the token that it was begun with is used up.
+        return Err(Trouble::File(FileError::Target(TargetError::UsedToken)));
     }
     let parts = match planned {
         Plan::Multipart(parts) => parts,
         // It had been begun in parts, of a size that is not asked for now.
         Plan::Single => Parts::new(opened.source.size(), single_part()).map_err(file_trouble)?,
     };
-    let upload = sending.begin(parts.part_size(), ticket, description).await?;
+    let upload = sending.begin(parts.part_size(), ticket, new).await?;
     sending.go_on(&upload, parts, BTreeMap::new(), ticket).await
 }
 
@@ -104,14 +113,16 @@ impl Sending<'_> {
         &self,
         part_size: PartSize,
         ticket: &mut Ticket,
-        description: Option<&Description>,
+        new: &NewArchive,
     ) -> Result<UploadId, Trouble> {
         let UploadContext { target, vault, .. } = &self.run.context;
-        let retry = &self.run.options.retry;
-        let upload = retry
-            .run(|| target.initiate_upload(vault, part_size, description, ticket.token))
-            .await
-            .map_err(|error| self.trouble(error))?;
+        let upload = match self.stray(part_size, ticket, new).await? {
+            Some(stray) => stray,
+            None => {
+                let begun = target.initiate_upload(vault, part_size, new).await;
+                begun.map_err(|error| self.trouble(error))?
+            }
+        };
         if let Some(claim) = ticket.claim {
             let begun = upload.clone();
             self.run
@@ -122,19 +133,54 @@ impl Sending<'_> {
         Ok(upload)
     }
 
+    /// Finds an upload that a dead run had begun for this file and could not note any more.
+    ///
+    /// Where tokens are kept the repeated initiation finds it.
+    async fn stray(
+        &self,
+        part_size: PartSize,
+        ticket: &Ticket,
+        new: &NewArchive,
+    ) -> Result<Option<UploadId>, Trouble> {
+        let UploadContext { target, vault, .. } = &self.run.context;
+        if !ticket.is_adopted || target.keeps_tokens() || !self.run.tells_paths() {
+            return Ok(None);
+        }
+        let mut marker: Option<String> = None;
+        loop {
+            let page = target.list_uploads(vault, marker.as_deref()).await;
+            let page = page.map_err(|error| self.trouble(error))?;
+            let is_like = |upload: &UploadDescription| {
+                upload.description == new.description && upload.part_size == part_size
+            };
+            for found in page.items.into_iter().filter(is_like) {
+                let upload = found.upload_id.clone();
+                let known = self
+                    .run
+                    .catalog(move |catalog, run| catalog.upload_known(run.vault, &upload))
+                    .await?;
+                if !known {
+                    return Ok(Some(found.upload_id));
+                }
+            }
+            match page.marker {
+                Some(next) => marker = Some(next),
+                None => return Ok(None),
+            }
+        }
+    }
+
     /// Returns the parts that the target has, or `None` when it does not know the upload.
     async fn list(
         &self,
         upload: &UploadId,
         parts: Parts,
-    ) -> Result<Option<BTreeMap<u32, TreeHash>>, Trouble> {
+    ) -> Result<Option<BTreeMap<u32, PartMark>>, Trouble> {
         let UploadContext { target, vault, .. } = &self.run.context;
         let mut there = BTreeMap::new();
         let mut marker: Option<String> = None;
         loop {
-            let retry = &self.run.options.retry;
-            let page = retry.run(|| target.list_parts(vault, upload, marker.as_deref())).await;
-            let page = match page {
+            let page = match target.list_parts(vault, upload, marker.as_deref()).await {
                 Ok(page) => page,
                 Err(error) if error.is_not_found() => return Ok(None),
                 Err(error) => return Err(self.trouble(error)),
@@ -142,7 +188,7 @@ impl Sending<'_> {
             let known = page
                 .items
                 .into_iter()
-                .filter_map(|part| Some((parts.index_of(part.range)?, part.tree_hash)));
+                .filter_map(|part| Some((parts.index_of(part.range)?, part.mark)));
             there.extend(known);
             match page.marker {
                 Some(next) => marker = Some(next),
@@ -157,26 +203,23 @@ impl Sending<'_> {
         upload: &UploadId,
         parts: Parts,
         ticket: &Ticket,
-        description: Option<&Description>,
+        new: &NewArchive,
     ) -> Result<Option<Sent>, Trouble> {
         // Every part is noted before the upload is completed.
         if ticket.parts.len() != usize::try_from(parts.count()).unwrap_or(usize::MAX) {
             return Ok(None);
         }
         let UploadContext { target, vault, .. } = &self.run.context;
-        if target.keeps_tokens() {
-            let retry = &self.run.options.retry;
-            let part_size = parts.part_size();
-            let same = retry
-                .run(|| target.initiate_upload(vault, part_size, description, ticket.token))
-                .await
-                .map_err(|error| self.trouble(error))?;
-            if same != *upload {
-                abort(self.run, &same).await;
-                return Ok(None);
-            }
+        if !target.keeps_tokens() {
+            return Ok(None);
         }
-        let tree_hash = TreeHash::combine(ticket.parts.values().copied());
+        let same = target.initiate_upload(vault, parts.part_size(), new).await;
+        let same = same.map_err(|error| self.trouble(error))?;
+        if same != *upload {
+            abort(self.run, &same).await;
+            return Ok(None);
+        }
+        let tree_hash = TreeHash::combine(ticket.parts.values().map(|part| part.tree_hash));
         match self.complete(upload, parts.size(), tree_hash).await {
             Ok(archive) => Ok(Some(Sent { archive, tree_hash, parts: parts.count() })),
             Err(TargetError::Service { code: ErrorCode::ResourceNotFound, .. }) => Ok(None),
@@ -187,7 +230,7 @@ impl Sending<'_> {
     /// Begins afresh: the target does not know the upload, or would not complete it.
     async fn forget(&self, ticket: &mut Ticket) -> Result<(), Trouble> {
         if let Some(claim) = ticket.claim {
-            ticket.token = self.run.catalog(move |catalog, _| catalog.forget_upload(claim)).await?;
+            self.run.catalog(move |catalog, _| catalog.forget_upload(claim)).await?;
         }
         ticket.upload = None;
         ticket.parts.clear();
@@ -216,6 +259,12 @@ impl Sending<'_> {
         let source = Arc::clone(&self.opened.source);
         blocking(move || source.check()).await?;
         let tree_hash = TreeHash::combine(known.into_values());
+        if let (Some(claim), false) = (claim, self.run.context.target.keeps_tokens()) {
+            // Should the answer be lost, nobody could tell a completed upload from one that has expired.
+            self.run
+                .catalog(move |catalog, run| catalog.note_completing(claim, tree_hash, run.now()))
+                .await?;
+        }
         match self.complete(upload, parts.size(), tree_hash).await {
             Ok(archive) => Ok(Sent { archive, tree_hash, parts: parts.count() }),
             // The parts are not what was noted of them, and would never be.
@@ -238,16 +287,13 @@ impl Sending<'_> {
         let UploadContext { target, vault, .. } = &self.run.context;
         let range = parts.range(index);
         let permit = self.run.bodies.acquire().await.ok();
-        let stored = self.run.options.retry.run(|| {
-            let body = self.run.metered(self.opened.source.body(range));
-            target.upload_part(vault, upload, range, body)
-        });
-        let tree_hash = stored.await.map_err(|error| self.trouble(error))?;
+        let body = self.run.metered(self.opened.source.body(range));
+        let stored = target.upload_part(vault, upload, range, &body).await;
+        let StoredPart { tree_hash, mark } = stored.map_err(|error| self.trouble(error))?;
         drop(permit);
         if let Some(claim) = claim {
-            self.run
-                .catalog(move |catalog, _| catalog.record_part(claim, index, tree_hash))
-                .await?;
+            let part = JournalledPart { tree_hash, mark };
+            self.run.catalog(move |catalog, _| catalog.record_part(claim, index, &part)).await?;
         }
         Ok((index, tree_hash))
     }
@@ -259,8 +305,7 @@ impl Sending<'_> {
         tree_hash: TreeHash,
     ) -> Result<ArchiveId, TargetError> {
         let UploadContext { target, vault, .. } = &self.run.context;
-        let retry = &self.run.options.retry;
-        retry.run(|| target.complete_upload(vault, upload, size, tree_hash)).await
+        target.complete_upload(vault, upload, size, tree_hash).await
     }
 
     fn trouble(&self, error: TargetError) -> Trouble {

@@ -16,7 +16,9 @@ use crate::{
     catalog::{CatalogError, Entry, FileTime, ManifestArchive},
     description::encode_manifest,
     events::Event,
+    manifest,
     path::CatalogPath,
+    target::NewArchive,
     transfer::plan::{Plan, plan},
     walk::Item,
 };
@@ -297,11 +299,18 @@ async fn send_manifest(
     let opened = opening.await.map_err(|error| UploadError::Manifest(io::Error::other(error)))?;
     let description = encode_manifest(run.id);
     let sending = async {
-        match plan(opened.source.size(), None).map_err(|error| Trouble::File(error.into()))? {
-            Plan::Single => single(run, &WHAT, &opened, token, Some(&description)).await,
-            planned => {
-                let mut ticket = Ticket::unclaimed(token);
-                multipart(run, &WHAT, &opened, planned, &mut ticket, Some(&description)).await
+        let planned = plan(opened.source.size(), None);
+        let planned = planned.map_err(|error| Trouble::File(error.into()))?;
+        let new = NewArchive {
+            path: manifest::path(run.id),
+            description: Some(description.clone()),
+            token,
+            tree_hash: opened.told_hash(run, planned).await?,
+        };
+        match planned {
+            Plan::Single => single(run, &WHAT, &opened, &new).await,
+            Plan::Multipart(_) => {
+                multipart(run, &WHAT, &opened, planned, &mut Ticket::unclaimed(), &new).await
             }
         }
     };

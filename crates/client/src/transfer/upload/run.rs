@@ -1,14 +1,14 @@
 //! What all tasks of one upload share: the context, the limits, the counts, and whether to stop.
 
 use std::{
-    fmt, mem,
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
-use futures_util::StreamExt;
+use async_trait::async_trait;
 use icefield_protocol::{Description, Timestamp};
 use tokio::sync::Semaphore;
 
@@ -18,7 +18,7 @@ use crate::{
     description::{ArchiveNote, RunId, encode, encode_item},
     events::Event,
     life::{MeetError, meet},
-    target::{Body, TargetError},
+    target::{Body, Meter, TargetError},
     transfer::{Cancel, Canceller, source::SourceError},
 };
 
@@ -97,8 +97,8 @@ impl Run {
         })
         .await?;
         let UploadContext { target, catalog, events, .. } = &context;
-        let (name, retry) = (&context.vault, &options.retry);
-        let met = meet(&**target, catalog, name, vault, &**events, retry).await;
+        let name = &context.vault;
+        let met = meet(&**target, catalog, name, vault, &**events).await;
         met.map_err(|error| match error {
             MeetError::Target(source) => {
                 UploadError::Target { what: format!("the vault `{name}`"), source }
@@ -196,6 +196,8 @@ impl Run {
             | TargetError::Damaged { .. }) => Trouble::File(FileError::Target(refused)),
             failed @ (TargetError::Full { .. }
             | TargetError::Transport { .. }
+            | TargetError::CompletedUnseen
+            | TargetError::Unsupported { .. }
             | TargetError::Failed(_)) => halt(what, failed),
         }
     }
@@ -211,6 +213,11 @@ impl Run {
         }
     }
 
+    /// Whether descriptions tell the paths, so that two files never share one.
+    pub(super) fn tells_paths(&self) -> bool {
+        !matches!(self.options.describe, Describe::Verbatim(_))
+    }
+
     pub(super) fn plan_more(&self, files: u64, bytes: u64) {
         if files > 0 {
             let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,27 +227,8 @@ impl Run {
     }
 
     /// Makes the chunks of a body wait for the rate, and counts them.
-    pub(super) fn metered(self: &Arc<Self>, mut body: Body) -> Body {
-        let run = Arc::clone(self);
-        let chunks = mem::replace(&mut body.chunks, Box::pin(futures_util::stream::empty()));
-        body.chunks = Box::pin(chunks.then(move |chunk| {
-            let run = Arc::clone(&run);
-            async move {
-                if let Ok(bytes) = &chunk {
-                    run.pass(bytes.len() as u64).await;
-                }
-                chunk
-            }
-        }));
-        body
-    }
-
-    async fn pass(&self, bytes: u64) {
-        if let Some(throttle) = &self.options.throttle {
-            throttle.take(bytes, self.now()).await;
-        }
-        self.moved.fetch_add(bytes, Relaxed);
-        self.context.events.event(Event::Moved { bytes, resumed: false });
+    pub(super) fn metered(self: &Arc<Self>, body: Body) -> Body {
+        body.metered(Arc::<Self>::clone(self))
     }
 
     pub(super) fn found_there(&self, bytes: u64) {
@@ -248,7 +236,7 @@ impl Run {
         self.context.events.event(Event::Moved { bytes, resumed: true });
     }
 
-    pub(super) fn moved(&self) -> u64 {
+    pub(super) fn bytes_moved(&self) -> u64 {
         self.moved.load(Relaxed)
     }
 
@@ -259,7 +247,7 @@ impl Run {
     /// Keeps the achieved rate for the next estimate; not of a run that was slowed down on purpose.
     pub(super) async fn remember_rate(self: &Arc<Self>, files: u64, finished: Timestamp) {
         let seconds = finished.saturating_since(self.started).as_secs_f64();
-        let moved = self.moved();
+        let moved = self.bytes_moved();
         let is_telling = moved / files.max(1) >= RATE_FLOOR_BYTES && seconds > 0.0;
         if self.options.throttle.is_some() || !is_telling {
             return;
@@ -272,6 +260,26 @@ impl Run {
         if let Err(error) = kept {
             tracing::debug!(%error, "the rate was not recorded");
         }
+    }
+}
+
+#[async_trait]
+impl Meter for Run {
+    async fn wait(&self, bytes: u64) {
+        if let Some(throttle) = &self.options.throttle {
+            throttle.take(bytes, self.now()).await;
+        }
+    }
+
+    fn moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Relaxed);
+        self.context.events.event(Event::Moved { bytes, resumed: false });
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -3,10 +3,9 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use icefield_protocol::{
-    ArchiveId, ByteRange, Description, TreeHash, UploadId, UploadToken,
-    limits::MAX_SINGLE_UPLOAD_BYTES,
+    ArchiveId, ByteRange, TreeHash, UploadId, limits::MAX_SINGLE_UPLOAD_BYTES,
 };
 use icefield_treehash::Roles;
 
@@ -20,8 +19,7 @@ use super::{
 use crate::{
     catalog::{CatalogError, Claim, Claimed, Entry, Kind},
     description::ArchiveNote,
-    path::CatalogPath,
-    target::{Body, TargetError},
+    target::{Body, NewArchive, TargetError},
     transfer::{
         plan::{Plan, plan},
         source::{FileSource, SourceError},
@@ -119,20 +117,24 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
         mode: Some(job.item.mode),
     };
     let (description, is_untold) = run.describe(&note);
-    let what = &note.path;
-    let mut sent = transmit(run, what, &opened, planned, claim, description.as_ref()).await;
+    let mut new = NewArchive {
+        path: note.path,
+        description,
+        token: claim.token,
+        tree_hash: opened.told_hash(run, planned).await?,
+    };
+    let mut sent = transmit(run, &opened, planned, claim, &new).await;
     if let Err(Trouble::File(FileError::Target(TargetError::UsedToken))) = sent {
-        // A dead run has stored the file, and somebody has deleted it before that was noted.
+        // The upload has expired; or a dead run has stored the file, and somebody has deleted it before that was noted.
         let id = claim.id;
-        claim.token = run.catalog(move |catalog, _| catalog.forget_upload(id)).await?;
-        claim.upload = None;
-        claim.parts.clear();
-        sent = transmit(run, what, &opened, planned, claim, description.as_ref()).await;
+        new.token = run.catalog(move |catalog, _| catalog.forget_upload(id)).await?;
+        claim.forget_upload(new.token);
+        sent = transmit(run, &opened, planned, claim, &new).await;
     }
     let sent = sent?;
     let finished = run.now();
     let entry = Entry {
-        path: note.path,
+        path: new.path,
         kind: Kind::File,
         size,
         mtime: note.mtime,
@@ -141,7 +143,7 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
         tree_hash: Some(sent.tree_hash),
         archive: Some(sent.archive.clone()),
         uploaded: finished,
-        description: description.map(String::from),
+        description: new.description.map(String::from),
         manifest: None,
     };
     let file = UploadedFile {
@@ -160,17 +162,16 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
 /// Sends the file in one request, or in parts when it is large or was begun so.
 async fn transmit(
     run: &Arc<Run>,
-    what: &CatalogPath,
     opened: &Opened,
     planned: Plan,
     claim: &mut Claim,
-    description: Option<&Description>,
+    new: &NewArchive,
 ) -> Result<Sent, Trouble> {
     if matches!(planned, Plan::Single) && claim.upload.is_none() {
-        return single(run, what, opened, claim.token, description).await;
+        return single(run, &new.path, opened, new).await;
     }
     let mut ticket = Ticket::of(claim);
-    let sent = multipart(run, what, opened, planned, &mut ticket, description).await;
+    let sent = multipart(run, &new.path, opened, planned, &mut ticket, new).await;
     claim.upload = ticket.upload;
     sent
 }
@@ -217,7 +218,7 @@ async fn settle(run: &Arc<Run>, job: &Job, error: &FileError) -> Result<Settle, 
 /// Aborts an upload; one that is gone is fine, and one that stays is listed by the target until it expires.
 pub(super) async fn abort(run: &Run, upload: &UploadId) {
     let UploadContext { target, vault, .. } = &run.context;
-    if let Err(error) = run.options.retry.run(|| target.abort_upload(vault, upload)).await
+    if let Err(error) = target.abort_upload(vault, upload).await
         && !error.is_not_found()
     {
         tracing::warn!(%upload, %error, "an upload could not be aborted");
@@ -229,8 +230,7 @@ pub(super) async fn single(
     run: &Arc<Run>,
     what: &(dyn fmt::Display + Sync),
     opened: &Opened,
-    token: UploadToken,
-    description: Option<&Description>,
+    new: &NewArchive,
 ) -> Result<Sent, Trouble> {
     debug_assert!(opened.source.size() <= MAX_SINGLE_UPLOAD_BYTES, "planned as a single request");
     // Small files are bounded by the number of files in hand.
@@ -239,15 +239,9 @@ pub(super) async fn single(
         None => run.bodies.acquire().await.ok(),
     };
     let target = &run.context.target;
-    let archived = run
-        .options
-        .retry
-        .run(|| {
-            let body = run.metered(opened.body());
-            target.upload_archive(&run.context.vault, description, token, body)
-        })
-        .await
-        .map_err(|error| Run::trouble(&what, error))?;
+    let body = run.metered(opened.body());
+    let archived = target.upload_archive(&run.context.vault, new, &body).await;
+    let archived = archived.map_err(|error| Run::trouble(&what, error))?;
     Ok(Sent { archive: archived.archive, tree_hash: archived.tree_hash, parts: 1 })
 }
 
@@ -263,13 +257,23 @@ impl Opened {
     /// Returns the whole file as a body.
     fn body(&self) -> Body {
         match (&self.whole, ByteRange::whole(self.source.size())) {
-            (Some(bytes), _) => {
-                let size = bytes.len() as u64;
-                let chunks = stream::iter([Ok(bytes.clone())]);
-                Body { size, chunks: Box::pin(chunks) }
-            }
+            (Some(bytes), _) => Body::of(vec![bytes.clone()]),
             (None, Some(range)) => self.source.body(range),
-            (None, None) => Body { size: 0, chunks: Box::pin(stream::empty()) },
+            (None, None) => Body::of(Vec::new()),
+        }
+    }
+
+    /// Returns the tree hash of the whole where the target wants to know it before parts are sent.
+    pub(super) async fn told_hash(
+        &self,
+        run: &Run,
+        planned: Plan,
+    ) -> Result<Option<TreeHash>, Trouble> {
+        match planned {
+            Plan::Multipart(_) if run.context.target.wants_tree_hash() => {
+                self.tree_hash(run).await.map(Some)
+            }
+            Plan::Multipart(_) | Plan::Single => Ok(None),
         }
     }
 
@@ -279,8 +283,8 @@ impl Opened {
             None => run.bodies.acquire().await.ok(),
         };
         let mut hashing = run.context.hashing.start(Roles { linear: false });
-        let mut body = self.body();
-        while let Some(chunk) = body.chunks.next().await {
+        let mut chunks = self.body().read();
+        while let Some(chunk) = chunks.next().await {
             match chunk {
                 Ok(bytes) => hashing.submit(bytes).await,
                 Err(error) => {

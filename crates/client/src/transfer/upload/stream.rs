@@ -6,7 +6,7 @@ use std::{
 };
 
 use icefield_protocol::{
-    ByteRange, Description, PartSize, Timestamp, TreeHash, UploadId, UploadToken, limits::MAX_PARTS,
+    ByteRange, PartSize, Timestamp, TreeHash, UploadId, UploadToken, limits::MAX_PARTS,
 };
 use tokio::sync::mpsc;
 
@@ -21,6 +21,7 @@ use crate::{
     description::ArchiveNote,
     local,
     path::CatalogPath,
+    target::NewArchive,
     transfer::{
         plan::PlanError,
         source::{StreamPart, read_stream},
@@ -85,18 +86,19 @@ impl Streaming<'_> {
             return Ok(Done::Would { path: note.path, size: first.size });
         }
         let (description, is_untold) = self.run.describe(&note);
-        let token = token()?;
+        let path = note.path.clone();
+        let new = NewArchive { path, description, token: token()?, tree_hash: None };
         let (sent, size) = if first.is_last {
-            (self.single(&first, token, description.as_ref()).await?, first.size)
+            (self.single(&first, &new).await?, first.size)
         } else {
-            self.multipart(first, parts, part_size, token, description.as_ref()).await?
+            self.multipart(first, parts, part_size, &new).await?
         };
         let finished = self.run.now();
         let entry = Entry {
             tree_hash: Some(sent.tree_hash),
             archive: Some(sent.archive.clone()),
             uploaded: finished,
-            description: description.map(String::from),
+            description: new.description.map(String::from),
             ..entry(note, size)
         };
         let file = UploadedFile {
@@ -120,17 +122,10 @@ impl Streaming<'_> {
         ArchiveNote { path: self.path.clone(), mtime: Some(mtime), mode: Some(MODE) }
     }
 
-    async fn single(
-        &self,
-        part: &StreamPart,
-        token: UploadToken,
-        description: Option<&Description>,
-    ) -> Result<Sent, Trouble> {
+    async fn single(&self, part: &StreamPart, new: &NewArchive) -> Result<Sent, Trouble> {
         let UploadContext { target, vault, .. } = &self.run.context;
-        let archived = self.run.options.retry.run(|| {
-            target.upload_archive(vault, description, token, self.run.metered(part.body()))
-        });
-        let archived = archived.await.map_err(|error| Run::trouble(self.path, error))?;
+        let archived = target.upload_archive(vault, new, &self.run.metered(part.body())).await;
+        let archived = archived.map_err(|error| Run::trouble(self.path, error))?;
         Ok(Sent { archive: archived.archive, tree_hash: archived.tree_hash, parts: 1 })
     }
 
@@ -140,25 +135,20 @@ impl Streaming<'_> {
         first: StreamPart,
         mut parts: mpsc::Receiver<io::Result<StreamPart>>,
         part_size: PartSize,
-        token: UploadToken,
-        description: Option<&Description>,
+        new: &NewArchive,
     ) -> Result<(Sent, u64), Trouble> {
         let UploadContext { target, vault, .. } = &self.run.context;
-        let retry = &self.run.options.retry;
         let trouble = |error| Run::trouble(self.path, error);
-        let upload = retry
-            .run(|| target.initiate_upload(vault, part_size, description, token))
-            .await
-            .map_err(trouble)?;
+        let upload = target.initiate_upload(vault, part_size, new).await.map_err(trouble)?;
         self.upload = Some(upload.clone());
         let mut hashes: Vec<TreeHash> = Vec::new();
         let mut size = 0;
         let mut part = first;
         loop {
             let range = ByteRange { first: size, last: size + part.size - 1 };
-            let stored = retry
-                .run(|| target.upload_part(vault, &upload, range, self.run.metered(part.body())));
-            hashes.push(stored.await.map_err(trouble)?);
+            let body = self.run.metered(part.body());
+            let stored = target.upload_part(vault, &upload, range, &body).await;
+            hashes.push(stored.map_err(trouble)?.tree_hash);
             size += part.size;
             if part.is_last {
                 break;
@@ -170,10 +160,8 @@ impl Streaming<'_> {
         }
         let count = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
         let tree_hash = TreeHash::combine(hashes);
-        let archive = retry
-            .run(|| target.complete_upload(vault, &upload, size, tree_hash))
-            .await
-            .map_err(trouble)?;
+        let archive =
+            target.complete_upload(vault, &upload, size, tree_hash).await.map_err(trouble)?;
         Ok((Sent { archive, tree_hash, parts: count }, size))
     }
 }

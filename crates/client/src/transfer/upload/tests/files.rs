@@ -256,30 +256,6 @@ async fn what_the_target_refuses_for_one_file_does_not_stop_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_do_not_get_through_are_sent_again() {
-    let bench = mixed_tree();
-    let mut calls = 0;
-    bench.target.hook(move |step| {
-        calls += 1;
-        let is_body =
-            matches!(step, Step::After("upload_archive" | "upload_part" | "complete_upload"));
-        if is_body && calls % 2 == 0 {
-            let what = "connection reset".to_owned();
-            return Verdict::Fail(TargetError::Transport { what, retryable: true });
-        }
-        Verdict::GoOn
-    });
-    let (report, outcomes) = bench
-        .run(UploadOptions {
-            retry: super::RetryPolicy { attempts: 50, ..options().retry },
-            ..options()
-        })
-        .await;
-    assert_eq!((report.uploaded, report.failed), (3, 0), "{outcomes:?}");
-    assert_eq!(bench.target.contents().len(), 4, "each answer was lost, each repeat found it");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_expired_at_the_target_is_begun_afresh() {
     let bench = Bench::new();
     bench.write("large", &content(4 * MIB, 1));

@@ -10,13 +10,14 @@ use std::{
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use icefield_protocol::{
-    ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest, Page,
-    PartDescription, PartSize, Timestamp, TreeHash, UploadDescription, UploadId, UploadToken,
-    VaultDescription, VaultName,
+    ArchiveId, ByteRange, ErrorCode, JobDescription, JobId, JobRequest, Page, PartSize, Timestamp,
+    TreeHash, UploadDescription, UploadId, UploadToken, VaultDescription, VaultName,
 };
 use icefield_treehash::{Hasher, Roles};
 
-use crate::target::{Archived, Body, Output, Target, TargetError};
+use crate::target::{
+    Archived, Body, ListedPart, NewArchive, Output, PartMark, StoredPart, Target, TargetError,
+};
 
 /// Where a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +101,8 @@ impl Memory {
         }
     }
 
-    async fn take(&self, body: Body) -> Result<Vec<u8>, TargetError> {
-        let (size, mut chunks) = (body.size, body.chunks);
+    async fn take(&self, body: &Body) -> Result<Vec<u8>, TargetError> {
+        let (size, mut chunks) = (body.size(), body.send());
         let mut content = Vec::new();
         while let Some(chunk) = chunks.next().await {
             content.extend_from_slice(&chunk.map_err(TargetError::Source)?);
@@ -141,6 +142,10 @@ pub(super) fn tree_hash(content: &[u8]) -> TreeHash {
     hasher.finish().tree
 }
 
+fn told(new: &NewArchive) -> Option<String> {
+    new.description.as_ref().map(ToString::to_string)
+}
+
 fn not_found(what: &str) -> TargetError {
     TargetError::Service {
         code: ErrorCode::ResourceNotFound,
@@ -169,23 +174,22 @@ impl Target for Memory {
     async fn upload_archive(
         &self,
         _: &VaultName,
-        description: Option<&Description>,
-        token: UploadToken,
-        body: Body,
+        new: &NewArchive,
+        body: &Body,
     ) -> Result<Archived, TargetError> {
         self.step(Step::Before("upload_archive")).await?;
         let content = self.take(body).await?;
         let tree_hash = tree_hash(&content);
         let archive = {
             let mut state = self.state.lock().unwrap();
-            match state.by_token.get(&token) {
+            match state.by_token.get(&new.token) {
                 Some(first) if !state.archives.contains_key(first.as_str()) => {
                     return Err(TargetError::UsedToken);
                 }
                 Some(first) => first.clone(),
                 None => {
-                    let archive = state.store(content, description.map(|d| d.to_string()));
-                    state.by_token.insert(token, archive.clone());
+                    let archive = state.store(content, told(new));
+                    state.by_token.insert(new.token, archive.clone());
                     archive
                 }
             }
@@ -198,23 +202,22 @@ impl Target for Memory {
         &self,
         _: &VaultName,
         part_size: PartSize,
-        description: Option<&Description>,
-        token: UploadToken,
+        new: &NewArchive,
     ) -> Result<UploadId, TargetError> {
         self.step(Step::Before("initiate_upload")).await?;
         let upload = {
             let mut state = self.state.lock().unwrap();
-            match state.initiated.get(&token) {
+            match state.initiated.get(&new.token) {
                 Some(first) if state.is_deleted(first) => return Err(TargetError::UsedToken),
                 Some(first) => first.clone(),
                 None => {
                     state.next += 1;
                     let id = format!("upload{}", state.next);
-                    let description = description.map(|d| d.to_string());
+                    let description = told(new);
                     let upload = Upload { part_size, description, parts: BTreeMap::new() };
                     state.uploads.insert(id.clone(), upload);
                     let id = UploadId::parse(&id).unwrap();
-                    state.initiated.insert(token, id.clone());
+                    state.initiated.insert(new.token, id.clone());
                     id
                 }
             }
@@ -228,8 +231,8 @@ impl Target for Memory {
         _: &VaultName,
         upload: &UploadId,
         range: ByteRange,
-        body: Body,
-    ) -> Result<TreeHash, TargetError> {
+        body: &Body,
+    ) -> Result<StoredPart, TargetError> {
         self.step(Step::Before("upload_part")).await?;
         let content = self.take(body).await?;
         let hash = tree_hash(&content);
@@ -243,7 +246,7 @@ impl Target for Memory {
             going.parts.insert(range.first, content);
         }
         self.step(Step::After("upload_part")).await?;
-        Ok(hash)
+        Ok(StoredPart { tree_hash: hash, mark: PartMark::TreeHash(hash) })
     }
 
     /// In pages of one, so that markers are used.
@@ -252,13 +255,13 @@ impl Target for Memory {
         _: &VaultName,
         upload: &UploadId,
         marker: Option<&str>,
-    ) -> Result<Page<PartDescription>, TargetError> {
+    ) -> Result<Page<ListedPart>, TargetError> {
         let state = self.state.lock().unwrap();
         let going = state.uploads.get(upload.as_str()).ok_or_else(|| not_found("upload"))?;
         let from: u64 = marker.map_or(0, |marker| marker.parse().unwrap());
-        let mut parts = going.parts.range(from..).map(|(first, content)| PartDescription {
+        let mut parts = going.parts.range(from..).map(|(first, content)| ListedPart {
             range: ByteRange::new(*first, first + content.len() as u64 - 1).unwrap(),
-            tree_hash: tree_hash(content),
+            mark: PartMark::TreeHash(tree_hash(content)),
         });
         let items: Vec<_> = parts.next().into_iter().collect();
         let marker = parts.next().map(|part| part.range.first.to_string());

@@ -22,7 +22,7 @@ use crate::{
     catalog::{Catalog, Entry, VaultRef},
     events::{Event, Events},
     path::CatalogPath,
-    transfer::{Cancel, RetryPolicy},
+    transfer::Cancel,
     walk::{Roots, Selection},
 };
 
@@ -136,15 +136,10 @@ impl Bench {
     }
 }
 
-/// Parts of 1 MiB and no pauses.
+/// Parts of 1 MiB.
 fn options() -> UploadOptions {
     UploadOptions {
         part_size: Some(PartSize::new(MIB as u64).unwrap()),
-        retry: RetryPolicy {
-            attempts: 3,
-            first_pause: Duration::ZERO,
-            longest_pause: Duration::ZERO,
-        },
         ..UploadOptions::default()
     }
 }
