@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Delete(commands::delete::Delete),
     Verify(commands::verify::Verify),
     Status(commands::status::Status),
+    Watch(commands::watch::Watch),
     #[command(subcommand)]
     Inventory(commands::inventory::Inventory),
     #[command(subcommand)]
@@ -139,6 +140,7 @@ impl Command {
             Self::Store(command) => matches!(command, Store::Check(_) | Store::Stat(_)),
             Self::Policy(_) => true,
             Self::Upload(_) | Self::Retrieve(_) | Self::Delete(_) | Self::Serve(_) => false,
+            Self::Watch(_) => false,
             Self::Account(_) | Self::User(_) | Self::Key(_) | Self::Topic(_) => false,
         };
         match self {

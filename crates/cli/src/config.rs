@@ -26,6 +26,10 @@ pub(crate) struct Config {
     pub(crate) catalog: PathBuf,
     /// Where the embedded store is when no target says otherwise.
     pub(crate) store: PathBuf,
+    /// The key that old tools take from the environment, where there is none of the usual name.
+    pub(crate) old_key: Option<(String, String)>,
+    /// A file of certificates that are trusted beside the system's.
+    pub(crate) ca_bundle: Option<PathBuf>,
 }
 
 /// A configured target.
@@ -45,6 +49,11 @@ pub(crate) enum TargetConfig {
         profile: Option<String>,
         /// Endpoint, for servers that are not Amazon's.
         endpoint: Option<String>,
+        /// Who charges for what is done at an endpoint that is not Amazon's own.
+        #[serde(default)]
+        billing: Biller,
+        /// URL of an SQS queue that the vaults' notifications are sent to.
+        queue: Option<String>,
     },
     /// S3 Glacier classes.
     S3 {
@@ -54,6 +63,8 @@ pub(crate) enum TargetConfig {
         prefix: Option<String>,
         /// Storage class.
         storage_class: Option<String>,
+        /// Days that a restored archive can be read.
+        restore_days: Option<u16>,
         /// Region.
         region: Option<String>,
         /// Credentials profile.
@@ -63,6 +74,17 @@ pub(crate) enum TargetConfig {
     },
 }
 
+/// Who charges for what is done at a target whose endpoint is not Amazon's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Biller {
+    /// Nobody that icefield knows of.
+    #[default]
+    None,
+    /// Amazon: the endpoint stands in front of it.
+    Aws,
+}
+
 impl TargetConfig {
     /// The kind, as written in the configuration.
     pub(crate) fn kind(&self) -> &'static str {
@@ -70,6 +92,17 @@ impl TargetConfig {
             Self::Embedded { .. } => "embedded",
             Self::VaultApi { .. } => "vault-api",
             Self::S3 { .. } => "s3",
+        }
+    }
+
+    /// Amazon Glacier, as the environment names it.
+    fn amazon() -> Self {
+        Self::VaultApi {
+            region: None,
+            profile: None,
+            endpoint: None,
+            billing: Biller::None,
+            queue: None,
         }
     }
 
@@ -131,6 +164,11 @@ impl Config {
                 .map_or_else(|| data().map(|data| data.join("catalog.db")), Ok)?,
             store: path("ICEFIELD_STORE")
                 .map_or_else(|| data().map(|data| data.join("store")), Ok)?,
+            old_key: match variable("AWS_ACCESS_KEY_ID") {
+                Some(_) => None,
+                None => variable("AWS_ACCESS_KEY").zip(variable("AWS_SECRET_KEY")),
+            },
+            ca_bundle: path("AWS_CA_BUNDLE"),
         })
     }
 
@@ -156,9 +194,7 @@ impl Config {
         match (self.targets.get(name), name) {
             (Some(target), _) => Ok(target.clone()),
             (None, EMBEDDED) => Ok(TargetConfig::Embedded { path: None }),
-            (None, AWS) => {
-                Ok(TargetConfig::VaultApi { region: None, profile: None, endpoint: None })
-            }
+            (None, AWS) => Ok(TargetConfig::amazon()),
             (None, _) => {
                 let known: Vec<_> = self.targets().into_keys().collect();
                 Err(Failure::usage(format!("there is no target named `{name}`")).hint(format!(
@@ -173,11 +209,7 @@ impl Config {
     pub(crate) fn targets(&self) -> BTreeMap<String, TargetConfig> {
         let mut all = self.targets.clone();
         all.entry(EMBEDDED.to_owned()).or_insert(TargetConfig::Embedded { path: None });
-        all.entry(AWS.to_owned()).or_insert(TargetConfig::VaultApi {
-            region: None,
-            profile: None,
-            endpoint: None,
-        });
+        all.entry(AWS.to_owned()).or_insert(TargetConfig::amazon());
         all
     }
 

@@ -8,11 +8,13 @@ mod args;
 mod commands;
 mod config;
 mod embedded;
+mod errand;
 mod failure;
 mod log;
 mod output;
 mod progress;
 mod prompt;
+mod remote;
 mod service;
 mod session;
 
@@ -50,7 +52,7 @@ fn run(mut cli: Cli) -> anyhow::Result<Exit> {
     // For the service the named file is its own, not that of client commands.
     let served = matches!(cli.command, Command::Serve(_));
     let config = if served { cli.global.config.take() } else { None };
-    let session = Session::new(cli.global)?;
+    let session = Session::new(cli.global, std::env::args_os().skip(1).collect())?;
     let progress = Arc::clone(&session.progress);
     let when_interrupted = cli.command.when_interrupted(session.global.dry_run);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -69,6 +71,7 @@ fn run(mut cli: Cli) -> anyhow::Result<Exit> {
         }
     });
     progress.finish();
+    session.end_errand(&ended)?;
     if let Ok(Exit::Interrupted) = ended {
         progress.say(&when_interrupted);
     }

@@ -1,6 +1,7 @@
 //! What a command works with: the target it was told to use, the catalog, and a place to show progress.
 
 use std::{
+    ffi::OsString,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -9,6 +10,7 @@ use std::{
 
 use icefield_client::{
     Events, Target,
+    api::LearnError,
     catalog::{Catalog, VaultRef},
     pattern::nearest_names,
 };
@@ -22,8 +24,10 @@ use crate::{
     args::{Format, Global, VaultArg},
     config::{Config, TargetConfig},
     embedded::{Embedded, identity},
-    failure::Failure,
+    errand::InHand,
+    failure::{Exit, Failure},
     progress::Progress,
+    remote::{self, RemotePlace},
 };
 
 /// The global options and the configuration.
@@ -36,10 +40,12 @@ pub(crate) struct Session {
     /// Offset of local time from UTC, for timetables.
     pub(crate) local_offset: UtcOffset,
     hashing: OnceLock<HashPool>,
+    errand: InHand,
 }
 
 impl Session {
-    pub(crate) fn new(global: Global) -> anyhow::Result<Self> {
+    /// Begins; `words` are those of the command line, without the program.
+    pub(crate) fn new(global: Global, words: Vec<OsString>) -> anyhow::Result<Self> {
         let config = Config::load(&global)?;
         let progress = Arc::new(Progress::new(global.quiet));
         let local_offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
@@ -50,7 +56,32 @@ impl Session {
             clock: Arc::new(SystemClock),
             local_offset,
             hashing: OnceLock::new(),
+            errand: InHand::new(words),
         })
+    }
+
+    /// Begins another command within this one.
+    pub(crate) fn beside(
+        other: &Self,
+        global: Global,
+        words: Vec<OsString>,
+    ) -> anyhow::Result<Self> {
+        let progress = Arc::clone(&other.progress);
+        let session = Self::new(global, words)?;
+        drop(session.hashing.set(other.hashing()));
+        Ok(Self { progress, ..session })
+    }
+
+    /// Notes that the command about a vault is to be gone on with until it has ended.
+    pub(crate) fn begin_errand(&self, catalog: &Catalog, vault: &VaultArg) -> anyhow::Result<()> {
+        let is_named = vault.target.is_some() || self.global.target.is_some();
+        let default = (!is_named).then(|| self.config.default_target());
+        self.errand.begin(catalog, default, self.clock.now())
+    }
+
+    /// Ends the errand of the command, if it began one and there is nothing to go on with.
+    pub(crate) fn end_errand(&self, ended: &anyhow::Result<Exit>) -> anyhow::Result<()> {
+        Ok(self.errand.end(ended)?)
     }
 
     /// The hashing service for what the target does not hash itself.
@@ -72,6 +103,16 @@ impl Session {
     /// Opens the target called `word`, else the one of the options and the configuration. An embedded store that does not exist
     /// is made when `create` is true.
     pub(crate) async fn target(&self, word: Option<&str>, create: bool) -> anyhow::Result<Opened> {
+        self.target_for(word, None, create).await
+    }
+
+    /// Opens a target to work with this vault.
+    async fn target_for(
+        &self,
+        word: Option<&str>,
+        vault: Option<&VaultName>,
+        create: bool,
+    ) -> anyhow::Result<Opened> {
         let name = self.config.target_name(&self.global, word)?;
         let target = self.config.target(&name)?;
         match target {
@@ -86,9 +127,16 @@ impl Session {
                 let store = Arc::new(Embedded::open(store, path.clone()).await?);
                 Ok(Opened { target: Arc::<Embedded>::clone(&store), embedded: Some(store) })
             }
-            TargetConfig::VaultApi { .. } | TargetConfig::S3 { .. } => {
-                Err(unreachable_yet(&name, &target).into())
+            TargetConfig::VaultApi { region, profile, endpoint, billing, queue } => {
+                let place = RemotePlace { region, profile, endpoint, queue };
+                let api = remote::vault_api(self, place, billing).await?;
+                api.learn(&self.catalog()?, vault).await.map_err(|error| match error {
+                    LearnError::Target(error) => anyhow::Error::from(error),
+                    other => other.into(),
+                })?;
+                Ok(Opened { target: api, embedded: None })
             }
+            TargetConfig::S3 { .. } => Err(unreachable_yet(&name, &target).into()),
         }
     }
 
@@ -164,7 +212,8 @@ impl Session {
         vault: &VaultArg,
         create_store: bool,
     ) -> anyhow::Result<VaultSession> {
-        let opened = self.target(vault.target.as_deref(), create_store).await?;
+        let word = vault.target.as_deref();
+        let opened = self.target_for(word, Some(&vault.vault), create_store).await?;
         let catalog = self.catalog()?;
         let known = catalog.vault(opened.target.identity(), &vault.vault)?;
         Ok(VaultSession { opened, catalog, known, name: vault.vault.clone() })
@@ -183,19 +232,36 @@ impl Session {
     }
 
     /// Opens the catalog at a vault, without the target: also while another process uses the store.
-    pub(crate) fn known_vault(&self, vault: &VaultArg) -> anyhow::Result<KnownVault> {
+    pub(crate) async fn known_vault(&self, vault: &VaultArg) -> anyhow::Result<KnownVault> {
         let name = self.config.target_name(&self.global, vault.target.as_deref())?;
-        let TargetConfig::Embedded { path } = self.config.target(&name)? else {
-            return Err(unreachable_yet(&name, &self.config.target(&name)?).into());
-        };
-        self.refuse_remote_options(&name)?;
-        let path = path.unwrap_or_else(|| self.config.store.clone());
-        let store = Identity::of(&path)?.ok_or_else(|| no_store(&path))?;
         let catalog = self.catalog()?;
-        let known = catalog.vault(&identity(&store), &vault.vault)?;
+        let (place, region, account) = match self.config.target(&name)? {
+            TargetConfig::Embedded { path } => {
+                self.refuse_remote_options(&name)?;
+                let path = path.unwrap_or_else(|| self.config.store.clone());
+                let store = Identity::of(&path)?.ok_or_else(|| no_store(&path))?;
+                (identity(&store), Settings::embedded().region, store.account)
+            }
+            TargetConfig::VaultApi { region, profile, endpoint, billing, queue } => {
+                let place = RemotePlace { region, profile, endpoint, queue };
+                let api = remote::vault_api(self, place, billing).await?;
+                // Who has no credentials at the moment can still look at what is known.
+                let key = api.access_key().await.ok();
+                let Some(account) = api.recall(&catalog, key.as_deref())? else {
+                    return Err(Failure::failed(format!(
+                        "nothing is known yet of {}",
+                        api.describe()
+                    ))
+                    .hint(format!("to learn what it holds: icefield inventory refresh {vault}"))
+                    .into());
+                };
+                (api.identity().to_owned(), api.region().clone(), account)
+            }
+            other @ TargetConfig::S3 { .. } => return Err(unreachable_yet(&name, &other).into()),
+        };
+        let known = catalog.vault(&place, &vault.vault)?;
         let name = vault.vault.clone();
-        let region = Settings::embedded().region;
-        let arn = VaultArn { region, account: store.account, vault: name.clone() };
+        let arn = VaultArn { region, account, vault: name.clone() };
         Ok(KnownVault { catalog, known, name, arn })
     }
 

@@ -6,6 +6,7 @@
 //! reports through [`Events`].
 
 pub mod administration;
+pub mod api;
 mod body;
 pub mod catalog;
 pub mod description;
@@ -22,8 +23,10 @@ pub mod place;
 pub mod remove;
 #[cfg(unix)]
 pub mod retrieval;
+pub mod retry;
 pub mod target;
 pub mod transfer;
+pub mod transport;
 #[cfg(unix)]
 pub mod verify;
 pub mod walk;

@@ -179,6 +179,11 @@ pub enum TargetError {
         "the archive is stored, but the answer that tells its ID was lost: the vault's next inventory will tell it"
     )]
     CompletedUnseen,
+    /// No credentials could be had.
+    #[error(
+        "there are no credentials for it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile"
+    )]
+    Credentials(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no such thing at this kind of target.
     #[error("{what}")]
     Unsupported {
@@ -235,6 +240,11 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
     /// How many bodies that are not small are best in transfer at a time, unless somebody asks for another number.
     fn bodies_at_once(&self) -> NonZeroUsize {
         NonZeroUsize::new(4).expect("4 is not 0")
+    }
+
+    /// Takes somebody's word for the number of bodies in transfer at a time, where the target would find it out.
+    fn limit_bodies(&self, at_once: NonZeroUsize) {
+        let _ = at_once;
     }
 
     /// What there is to be set on vaults and the account beside archives, if there is.

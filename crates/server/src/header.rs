@@ -1,6 +1,7 @@
 //! The headers of the service, each spelled once ("Common Request Headers", "Common Response Headers").
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use icefield_protocol::UploadToken;
 
 use crate::error::ApiError;
 
@@ -32,6 +33,13 @@ headers! {
 /// Returns the value of a header as text, bytes that are none replaced; `None` when it is absent.
 pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+}
+
+/// Returns an upload token as it was sent, if it is one.
+pub(crate) fn token(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(&UPLOAD_TOKEN)?;
+    value.to_str().ok()?.parse::<UploadToken>().ok()?;
+    Some(value.clone())
 }
 
 /// Returns the value of a header that the operation cannot do without.

@@ -57,6 +57,8 @@ pub(crate) struct Pipeline {
 impl Service for Pipeline {
     async fn call(&self, peer: Peer, request: Request<Body>) -> Response<ResponseBody> {
         let (clock, observers) = (self.engine.store().clock(), Arc::clone(&self.observers));
+        // Sent back, so that a client knows that a repeat is answered with the first result here.
+        let token = header::token(request.headers());
         let mut exchange = Exchange::begin(peer.address, observers, Arc::clone(clock));
         let span = info_span!(
             "request",
@@ -76,7 +78,11 @@ impl Service for Pipeline {
         };
         let whole = |reply: Reply, exchange: &Exchange| {
             let name = name_of(&exchange.facts.request_id);
-            reply.with(header::REQUEST_ID, name).with(DATE, date(clock.now())).into_response()
+            let reply = reply.with(header::REQUEST_ID, name).with(DATE, date(clock.now()));
+            match token.clone() {
+                Some(token) => reply.with(header::UPLOAD_TOKEN, token).into_response(),
+                None => reply.into_response(),
+            }
         };
         let reply = answered.unwrap_or_else(|error| failed(&mut exchange, error));
         let mut response = whole(reply, &exchange);

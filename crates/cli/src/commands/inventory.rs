@@ -164,7 +164,7 @@ impl Record for ImportRecord {
 pub(crate) async fn run(command: Inventory, session: &Session) -> anyhow::Result<Exit> {
     match command {
         Inventory::Refresh { vault, no_wait } => bring_up(&vault, no_wait, session).await,
-        Inventory::Show { vault } => show(&vault, session),
+        Inventory::Show { vault } => show(&vault, session).await,
         Inventory::Export(command) => export(&command, session).await,
         Inventory::Import { vault, file } => take_in(&vault, &file, session).await,
     }
@@ -230,8 +230,8 @@ fn say_refused(refusals: &Refusals, session: &Session) {
     }
 }
 
-fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
-    let KnownVault { catalog, known, .. } = session.known_vault(vault)?;
+async fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
+    let KnownVault { catalog, known, .. } = session.known_vault(vault).await?;
     let mut rows = stdout_rows(session.format());
     let query = EntryQuery { versions: true, as_of: None };
     catalog.for_each(known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
@@ -245,7 +245,7 @@ fn show(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
 }
 
 async fn export(command: &Export, session: &Session) -> anyhow::Result<Exit> {
-    let KnownVault { catalog, known, name, arn } = session.known_vault(&command.vault)?;
+    let KnownVault { catalog, known, name, arn } = session.known_vault(&command.vault).await?;
     if knows_nothing(&catalog, known)? {
         // A vault that is empty, or one that does not exist: only the target can tell.
         let open = session.vault(&command.vault, false).await?;

@@ -206,7 +206,7 @@ pub(crate) fn no_match(
 /// Runs the command.
 pub(crate) async fn run(command: List, session: &Session) -> anyhow::Result<Exit> {
     let wanted = patterns(&command.pattern)?;
-    let KnownVault { catalog, known, name, .. } = session.known_vault(&command.vault)?;
+    let KnownVault { catalog, known, name, .. } = session.known_vault(&command.vault).await?;
     let mut rows = stdout_rows(session.format());
     let mut found = false;
     let query = EntryQuery { versions: command.versions, as_of: command.as_of };

@@ -20,6 +20,7 @@ pub(crate) mod uploads;
 pub(crate) mod user;
 pub(crate) mod vault;
 pub(crate) mod verify;
+pub(crate) mod watch;
 pub(crate) mod would;
 
 use crate::{args::Command, failure::Exit, session::Session};
@@ -33,6 +34,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<E
         Command::Delete(delete) => delete::run(delete, session).await,
         Command::Verify(verify) => verify::run(verify, session).await,
         Command::Status(status) => status::run(status, session).await,
+        Command::Watch(watch) => watch::run(watch, session).await,
         Command::Inventory(inventory) => inventory::run(inventory, session).await,
         Command::Uploads(uploads) => uploads::run(uploads, session).await,
         Command::Vault(vault) => vault::run(vault, session).await,

@@ -71,7 +71,7 @@ pub(crate) struct Retrieve {
     max_rate: Option<u64>,
     /// Start the jobs and end with exit code 75 until they are ready
     #[arg(long)]
-    no_wait: bool,
+    pub(crate) no_wait: bool,
     /// Replace files that are there and different
     #[arg(long)]
     overwrite: bool,
@@ -177,6 +177,9 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
         tell_plan(&plan, &open, session)?;
         open.opened.close().await?;
         return Ok(Exit::Done);
+    }
+    if command.to != Path::new("-") {
+        session.begin_errand(&open.catalog, &command.vault)?;
     }
     let exit = if command.to == Path::new("-") {
         to_stdout(&context, &options, plan).await?

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::{
     args::Format,
     commands::list::path_base64,
+    errand::words_of,
     failure::Exit,
     output::{Record, stdout_rows},
     session::Session,
@@ -197,9 +198,18 @@ pub(crate) async fn run(_: Status, session: &Session) -> anyhow::Result<Exit> {
         }
     }
     rows.finish()?;
-    session.progress.note(match pending.len() {
-        0 => "nothing is pending".to_owned(),
-        count => format!("{count} pending: run the command that began them again to go on"),
+    let errands = catalog.errands()?;
+    for errand in &errands {
+        let state = state(errand.held);
+        let words = words_of(&errand.words);
+        session.progress.note(format!("{state} since {}: icefield {words}", errand.begun));
+    }
+    session.progress.note(match (pending.len(), errands.len()) {
+        (0, 0) => "nothing is pending".to_owned(),
+        (count, 0) => format!("{count} pending: run the command that began them again to go on"),
+        (count, _) => format!(
+            "{count} pending: `icefield watch`, or the same commands typed again, go on with them"
+        ),
     });
     Ok(Exit::Done)
 }

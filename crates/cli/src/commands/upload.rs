@@ -237,8 +237,9 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
     }
     let open = session.vault(&command.vault, command.create && !session.global.dry_run).await?;
     selection.leave_out = session.own_places(open.opened.store());
-    if command.concurrency.is_none() {
-        options.concurrency = open.target().bodies_at_once();
+    match command.concurrency {
+        Some(_) => open.target().limit_bodies(options.concurrency),
+        None => options.concurrency = open.target().bodies_at_once(),
     }
     if command.create && !session.global.dry_run {
         open.target().create_vault(&open.name).await?;
@@ -256,6 +257,9 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
     }
     say_beginning(&command, &input, &selection, &open, session)?;
     let is_stream = matches!(input, Input::Stream(_));
+    if !is_stream && !session.global.dry_run {
+        session.begin_errand(&open.catalog, &command.vault)?;
+    }
     let mut told = Told::new(&command, session)?;
     let context = UploadContext {
         target: Arc::clone(open.target()),

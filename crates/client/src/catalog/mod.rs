@@ -13,6 +13,7 @@
 
 mod entries;
 mod entry;
+mod errands;
 mod error;
 mod manifests;
 mod native;
@@ -36,6 +37,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use entries::EntryQuery;
 pub use entry::{Entry, FileTime, InvalidFileTime, Kind};
+pub use errands::Errand;
 pub use error::CatalogError;
 pub use manifests::ManifestArchive;
 pub use places::Place;

@@ -163,8 +163,8 @@ DROP TABLE manifest;
 ALTER TABLE numbered_manifest RENAME TO manifest;
 ";
 
-/// Targets over a network: parts that are known by an entity tag, uploads whose completion was asked for, and the account
-/// that an endpoint, a region and an access key stand for.
+/// Targets over a network: parts that are known by an entity tag, uploads whose completion was asked for, the account that
+/// an endpoint, a region and an access key stand for, and the commands that are to be gone on with.
 const VERSION_5: &str = "
 ALTER TABLE part ADD COLUMN etag TEXT;
 ALTER TABLE claim ADD COLUMN completing BLOB;
@@ -177,6 +177,15 @@ CREATE TABLE place (
     keeps_tokens INTEGER NOT NULL,
     PRIMARY KEY (endpoint, region, access_key)
 ) STRICT, WITHOUT ROWID;
+-- Commands that have begun and not ended: their words (separated by NUL) and the folder they were given in.
+CREATE TABLE errand (
+    id INTEGER PRIMARY KEY,
+    words BLOB NOT NULL,
+    folder BLOB NOT NULL,
+    begun INTEGER NOT NULL,
+    run TEXT,
+    UNIQUE (words, folder)
+) STRICT;
 ";
 
 /// The folder beside the catalog where runs keep their lock files.

@@ -29,6 +29,9 @@ const SEGMENT_MIN_BYTES: u64 = 16 << 20;
 /// More segments than this make them larger.
 const MAX_SEGMENTS: u64 = 4096;
 
+/// Times that what came damaged is fetched again: a line flips a bit now and then, a store that is damaged stays so.
+pub(super) const MAX_REFETCHES: u32 = 3;
+
 /// Bytes that are collected before they are handed to a thread that writes.
 const WRITE_BYTES: usize = 4 << 20;
 
@@ -129,6 +132,21 @@ impl Wanted {
 
 /// Downloads one file; on return it waits complete under its temporary name.
 pub(super) async fn download(
+    shared: &Arc<Shared>,
+    item: &Item,
+    job: &JobDescription,
+) -> Result<Staged, DownloadError> {
+    match download_once(shared, item, job).await {
+        // Its parts have no hashes of their own, so all of it is fetched again.
+        Err(DownloadError::Damaged(why)) if Wanted::new(&item.file, job).is_ok() => {
+            tracing::warn!(path = %item.file.path, why, "fetching the file again");
+            download_once(shared, item, job).await
+        }
+        ended => ended,
+    }
+}
+
+async fn download_once(
     shared: &Arc<Shared>,
     item: &Item,
     job: &JobDescription,
@@ -288,7 +306,7 @@ async fn segments(
             let span = span(index, segment_size, wanted.size);
             let (retrieval, single) = (item.retrieval.id, count == 1);
             async move {
-                let hash = segment(shared, wanted, partial, span, single).await?;
+                let hash = sound_segment(shared, wanted, partial, span, single).await?;
                 if !single {
                     journal(shared, partial, retrieval, index, hash).await?;
                 }
@@ -317,6 +335,25 @@ async fn journal(
         Ok(())
     })
     .await
+}
+
+/// Fetches a segment until it is what the target says it is.
+async fn sound_segment(
+    shared: &Arc<Shared>,
+    wanted: &Wanted,
+    partial: &Arc<Partial>,
+    span: Range<u64>,
+    single: bool,
+) -> Result<TreeHash, DownloadError> {
+    for _ in 0..MAX_REFETCHES {
+        match segment(shared, wanted, partial, span.clone(), single).await {
+            Err(DownloadError::Damaged(why)) => {
+                tracing::warn!(?span, why, "fetching the segment again");
+            }
+            ended => return ended,
+        }
+    }
+    segment(shared, wanted, partial, span, single).await
 }
 
 async fn segment(

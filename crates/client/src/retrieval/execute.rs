@@ -29,6 +29,9 @@ use crate::{
     place::{Destination, PlaceError, Staged},
 };
 
+/// From so many jobs on the list of jobs is asked, not each job.
+const LISTED_FROM: usize = 20;
+
 /// Most finished files that wait to be synced and named together.
 const MAX_STAGED: usize = 1024;
 
@@ -273,7 +276,7 @@ async fn fetch(
     // The claims hold as long as the run.
     let run = Arc::new(blocking(move || catalog.begin_run("retrieve")).await?);
     let Listed { jobs: mut known, asked } = jobs::list(context, files.iter()).await?;
-    let mut pace = Pace::new(options.max_rate, asked);
+    let mut pace = Pace::new(options.max_rate, options.refused_pause, asked);
     let mut rest = VecDeque::from(files);
     let mut ready = VecDeque::new();
     loop {
@@ -286,7 +289,15 @@ async fn fetch(
             due.extend(rest.pop_front());
         }
         if !due.is_empty() {
-            start(shared, options, &run, &mut known, due, &mut ready, teller).await?;
+            let later = start(shared, options, &run, &mut known, due, &mut ready, teller).await?;
+            if let Some((files, why)) = later {
+                context.events.event(Event::Note(format!(
+                    "{} files wait for their turn: {why}",
+                    files.len()
+                )));
+                pace.hold(context.clock.now());
+                files.into_iter().rev().for_each(|file| rest.push_front(file));
+            }
         }
         download_ready(shared, options, &mut ready, teller).await?;
         let waiting = ready.front().and_then(|item| item.job.clone());
@@ -313,13 +324,13 @@ async fn fetch(
         teller.ended(of_item(&item), Status::Waiting, Some(why.to_owned()));
     }
     for file in rest {
-        let why = "its turn has not come at this rate; run the same command again later";
+        let why = "its turn has not come; run the same command again later";
         teller.ended(of_file(&file), Status::Waiting, Some(why.to_owned()));
     }
     Ok(())
 }
 
-/// Claims files and starts the jobs that they need.
+/// Claims files and starts the jobs that they need; returns those whose jobs may not be started now, and why.
 async fn start(
     shared: &Arc<Shared>,
     options: &RetrieveOptions,
@@ -328,13 +339,13 @@ async fn start(
     files: Vec<PlannedFile>,
     ready: &mut VecDeque<Item>,
     teller: &mut Teller<'_>,
-) -> Result<(), RetrieveError> {
+) -> Result<Option<(Vec<PlannedFile>, String)>, RetrieveError> {
     let context = &shared.context;
     let full = |file: &PlannedFile| shared.destination.full_path(&file.path);
     let files = files.into_iter().map(|file| (full(&file), file)).map(|(full, file)| (file, full));
     let files = files.collect();
     let concurrency = options.concurrency.get();
-    let mut refused = Vec::new();
+    let (mut refused, mut later, mut for_now) = (Vec::new(), Vec::new(), String::new());
     jobs::start(context, run, options.tier, concurrency, known, files, |started| match started {
         Started::Ready(item) => ready.push_back(item),
         Started::Elsewhere(file) => {
@@ -345,11 +356,16 @@ async fn start(
             refused.push(item.retrieval.id);
             teller.ended(of_file(&item.file), Status::Failed, Some(why));
         }
+        Started::Later(item, why) => {
+            refused.push(item.retrieval.id);
+            later.push(item.file);
+            for_now = why;
+        }
     })
     .await?;
     let catalog = context.catalog.clone();
     blocking(move || catalog.end_retrievals(&refused)).await?;
-    Ok(())
+    Ok((!later.is_empty()).then_some((later, for_now)))
 }
 
 /// Downloads all whose job is done, and leaves the others in `ready`.
@@ -362,12 +378,22 @@ async fn download_ready(
     let mut tasks = JoinSet::new();
     let mut staged: Vec<(Item, Staged)> = Vec::new();
     let mut in_progress = VecDeque::new();
+    let listed = match ready.len() {
+        LISTED_FROM.. => jobs::all(&shared.context).await?,
+        _ => HashMap::new(),
+    };
     loop {
         while tasks.len() < options.concurrency.get()
             && let Some(item) = ready.pop_front()
         {
+            let state = item.job.as_ref().and_then(|job| listed.get(job)).cloned();
+            let state = state.map(jobs::state_of);
+            if matches!(state, Some(State::InProgress)) {
+                in_progress.push_back(item);
+                continue;
+            }
             let shared = Arc::clone(shared);
-            tasks.spawn(async move { Ok(one(&shared, item).await) });
+            tasks.spawn(async move { Ok(one(&shared, item, state).await) });
         }
         if staged.len() >= MAX_STAGED || (tasks.is_empty() && !staged.is_empty()) {
             let (shared, batch) = (Arc::clone(shared), std::mem::take(&mut staged));
@@ -398,9 +424,9 @@ async fn download_ready(
 }
 
 /// Brings one file as far as it will go now. A job that was lost is started again once.
-async fn one(shared: &Arc<Shared>, mut item: Item) -> Done {
+async fn one(shared: &Arc<Shared>, mut item: Item, mut listed: Option<State>) -> Done {
     loop {
-        let lost = match attempt(shared, &item).await {
+        let lost = match attempt(shared, &item, listed.take()).await {
             Attempt::Staged(staged) => return Done::Staged(Box::new(item), staged),
             Attempt::InProgress => return Done::InProgress(Box::new(item)),
             Attempt::Failed(why) => return Done::Failed(Box::new(item), why),
@@ -423,9 +449,13 @@ enum Attempt {
     Failed(String),
 }
 
-async fn attempt(shared: &Arc<Shared>, item: &Item) -> Attempt {
+async fn attempt(shared: &Arc<Shared>, item: &Item, listed: Option<State>) -> Attempt {
     let Some(job) = &item.job else { return Attempt::Lost("it has no job".to_owned()) };
-    let job = match jobs::state(&shared.context, job).await {
+    let state = match listed {
+        Some(state) => Ok(state),
+        None => jobs::state(&shared.context, job).await,
+    };
+    let job = match state {
         Ok(State::Succeeded(job)) => job,
         Ok(State::InProgress) => return Attempt::InProgress,
         Ok(State::Lost(why)) => return Attempt::Lost(why),

@@ -12,8 +12,8 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use icefield_protocol::{
-    ByteRange, Description, JobAction, JobDescription, JobId, JobRequest, JobStatus, Tier,
-    Timestamp,
+    ByteRange, Description, ErrorCode, JobAction, JobDescription, JobId, JobRequest, JobStatus,
+    Tier, Timestamp,
 };
 
 use super::{PlannedFile, RetrieveContext, RetrieveError, blocking, chain};
@@ -47,6 +47,8 @@ pub(super) enum Started {
     Elsewhere(PlannedFile),
     /// No job could be started.
     Refused(Item, String),
+    /// No job may be started now.
+    Later(Item, String),
 }
 
 /// Returns what the file's job is known by: a range is widened to whole MiB, as the service wants it.
@@ -203,12 +205,22 @@ async fn start_missing(
                     item.job = Some(job.clone());
                     started.push(Started::Ready(item));
                 }
+                Err(error) if is_for_now(error) => started.push(Started::Later(item, chain(error))),
                 Err(error) => started.push(Started::Refused(item, chain(error))),
             }
         }
     }
     record(context, tier, jobs).await?;
     Ok(started)
+}
+
+/// Whether a job that is refused now may be started later: the account's retrieval policy lets so many bytes through in an
+/// hour, and the service so many requests in a second.
+fn is_for_now(error: &TargetError) -> bool {
+    matches!(
+        error,
+        TargetError::Service { code: ErrorCode::PolicyEnforced | ErrorCode::Throttling, .. }
+    )
 }
 
 async fn record(
@@ -264,6 +276,22 @@ async fn initiate(
     context.target.initiate_job(&context.vault_name, &request).await
 }
 
+/// Returns the jobs of a vault by ID: of many jobs the list is asked, not each of them.
+pub(super) async fn all(
+    context: &RetrieveContext,
+) -> Result<HashMap<JobId, JobDescription>, TargetError> {
+    let mut jobs = HashMap::new();
+    let mut marker = None;
+    loop {
+        let page = context.target.list_jobs(&context.vault_name, marker.as_deref()).await?;
+        jobs.extend(page.items.into_iter().map(|job| (job.job_id.clone(), job)));
+        marker = page.marker;
+        if marker.is_none() {
+            return Ok(jobs);
+        }
+    }
+}
+
 /// What a job is now.
 #[derive(Debug)]
 pub(super) enum State {
@@ -273,16 +301,20 @@ pub(super) enum State {
     Lost(String),
 }
 
+pub(super) fn state_of(job: JobDescription) -> State {
+    match job.status_code {
+        JobStatus::InProgress => State::InProgress,
+        JobStatus::Succeeded => State::Succeeded(Box::new(job)),
+        JobStatus::Failed => {
+            let why = job.status_message.unwrap_or_else(|| "it gives no reason".to_owned());
+            State::Lost(format!("the retrieval job failed: {why}"))
+        }
+    }
+}
+
 pub(super) async fn state(context: &RetrieveContext, job: &JobId) -> Result<State, TargetError> {
     match context.target.describe_job(&context.vault_name, job).await {
-        Ok(job) => Ok(match job.status_code {
-            JobStatus::InProgress => State::InProgress,
-            JobStatus::Succeeded => State::Succeeded(Box::new(job)),
-            JobStatus::Failed => {
-                let why = job.status_message.unwrap_or_else(|| "it gives no reason".to_owned());
-                State::Lost(format!("the retrieval job failed: {why}"))
-            }
-        }),
+        Ok(job) => Ok(state_of(job)),
         Err(error) if error.is_not_found() => {
             Ok(State::Lost("the retrieval job has expired".to_owned()))
         }

@@ -22,7 +22,7 @@ mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use icefield_protocol::{ArchiveId, ByteRange, Clock, JobId, Tier, Timestamp, VaultName};
 use icefield_treehash::{HashPool, TreeHash};
@@ -83,6 +83,8 @@ pub struct RetrieveOptions {
     pub no_wait: bool,
     /// Most bytes that are asked for within an hour; the rest waits its turn.
     pub max_rate: Option<u64>,
+    /// How long no job is started after the service, or the account's retrieval policy, has let no more through.
+    pub refused_pause: Duration,
     /// Files in transfer at a time.
     pub concurrency: NonZeroUsize,
     /// Segments of large files in transfer at a time.
@@ -103,6 +105,7 @@ impl RetrieveOptions {
             overwrite: false,
             no_wait: false,
             max_rate: None,
+            refused_pause: Duration::from_mins(10),
             concurrency: NonZeroUsize::new(32).expect("32 is not 0"),
             segments: NonZeroUsize::new(4).expect("4 is not 0"),
         }

@@ -14,19 +14,35 @@ pub(super) struct Pace {
     bytes_per_hour: Option<u64>,
     /// When and how many, the oldest first.
     asked: VecDeque<(Timestamp, u64)>,
+    /// How long nothing is asked for after the service has refused to take more.
+    refused_pause: Duration,
+    /// Nothing is asked for before.
+    held_until: Option<Timestamp>,
 }
 
 impl Pace {
     /// Begins with what was asked for before.
-    pub(super) fn new(bytes_per_hour: Option<u64>, mut asked: Vec<(Timestamp, u64)>) -> Self {
+    pub(super) fn new(
+        bytes_per_hour: Option<u64>,
+        refused_pause: Duration,
+        mut asked: Vec<(Timestamp, u64)>,
+    ) -> Self {
         asked.sort_unstable();
-        Self { bytes_per_hour, asked: asked.into() }
+        Self { bytes_per_hour, asked: asked.into(), refused_pause, held_until: None }
+    }
+
+    /// Asks for nothing for a while: the service has refused to take more.
+    pub(super) fn hold(&mut self, now: Timestamp) {
+        self.held_until = Some(now.saturating_add(self.refused_pause));
     }
 
     /// Returns whether `bytes` more may be asked for now, and counts them if so.
     ///
     /// What is larger than the limit alone goes when nothing else was asked for within the hour.
     pub(super) fn take(&mut self, bytes: u64, now: Timestamp) -> bool {
+        if self.held_until.is_some_and(|until| now < until) {
+            return false;
+        }
         let Some(limit) = self.bytes_per_hour else { return true };
         while self.asked.front().is_some_and(|(when, _)| now.saturating_since(*when) >= HOUR) {
             self.asked.pop_front();
@@ -41,6 +57,9 @@ impl Pace {
 
     /// Returns how long to wait until something may be asked for again.
     pub(super) fn pause(&self, now: Timestamp) -> Duration {
+        if let Some(until) = self.held_until.filter(|until| now < *until) {
+            return until.saturating_since(now);
+        }
         let oldest = self.asked.front().map(|(when, _)| when.saturating_add(HOUR));
         oldest.map_or(Duration::ZERO, |due| due.saturating_since(now))
     }
@@ -61,13 +80,15 @@ mod tests {
 
     use super::Pace;
 
+    const TEN_MINUTES: Duration = Duration::from_mins(10);
+
     fn minute(minutes: u64) -> Timestamp {
         Timestamp::UNIX_EPOCH.saturating_add(Duration::from_secs(60 * minutes))
     }
 
     #[test]
     fn no_hour_sees_more_than_the_limit() {
-        let mut pace = Pace::new(Some(100), vec![(minute(10), 60)]);
+        let mut pace = Pace::new(Some(100), TEN_MINUTES, vec![(minute(10), 60)]);
         assert!(pace.take(40, minute(20)));
         assert!(!pace.take(1, minute(30)));
         assert_eq!(pace.pause(minute(30)), Duration::from_secs(60 * 40));
@@ -78,15 +99,24 @@ mod tests {
 
     #[test]
     fn what_exceeds_the_limit_alone_goes_alone() {
-        let mut pace = Pace::new(Some(100), Vec::new());
+        let mut pace = Pace::new(Some(100), TEN_MINUTES, Vec::new());
         assert!(pace.take(1000, minute(0)));
         assert!(!pace.take(1, minute(59)));
         assert!(pace.take(1000, minute(60)));
     }
 
     #[test]
+    fn after_a_refusal_nothing_is_asked_for_a_while() {
+        let mut pace = Pace::new(None, TEN_MINUTES, Vec::new());
+        pace.hold(minute(5));
+        assert!(!pace.take(1, minute(14)));
+        assert_eq!(pace.pause(minute(14)), Duration::from_mins(1));
+        assert!(pace.take(1, minute(15)));
+    }
+
+    #[test]
     fn without_a_limit_all_goes_at_once() {
-        let mut pace = Pace::new(None, vec![(minute(0), u64::MAX)]);
+        let mut pace = Pace::new(None, TEN_MINUTES, vec![(minute(0), u64::MAX)]);
         assert!(pace.take(u64::MAX, minute(0)));
     }
 }

@@ -14,7 +14,7 @@ use icefield_treehash::TreeHash;
 use super::{
     Plan, PlannedFile, RetrieveContext, RetrieveError, RetrieveOptions, RetrievedFile, Status,
     blocking, chain,
-    download::{DownloadError, Receiver, Wanted},
+    download::{DownloadError, MAX_REFETCHES, Receiver, Wanted},
     jobs::{self, Item, Started, State},
 };
 use crate::{catalog::Run, events::Event};
@@ -128,7 +128,7 @@ async fn start(
     let failed = |why: String| RetrieveError::File { path: file.path.clone(), why };
     match outcome {
         Some(Started::Ready(item)) => Ok((item, run)),
-        Some(Started::Refused(_, why)) => Err(failed(why)),
+        Some(Started::Refused(_, why) | Started::Later(_, why)) => Err(failed(why)),
         Some(Started::Elsewhere(_)) | None => {
             Err(failed("another run is retrieving it".to_owned()))
         }
@@ -153,7 +153,7 @@ async fn pour(
 ) -> Result<Box<dyn Write + Send>, PourError> {
     let count = wanted.size.div_ceil(PIECE_BYTES);
     let mut pieces = stream::iter(0..count)
-        .map(|index| piece(context, wanted, index, count == 1))
+        .map(|index| sound_piece(context, wanted, index, count == 1))
         .buffered(PIECES_AHEAD);
     let mut hashes = Vec::new();
     let mut position = 0;
@@ -177,6 +177,24 @@ async fn pour(
     }
     wanted.check(TreeHash::combine(hashes))?;
     blocking(move || writer.flush().map(|()| writer)).await.map_err(PourError::Write)
+}
+
+/// Fetches a piece until it is what the target says it is.
+async fn sound_piece(
+    context: &RetrieveContext,
+    wanted: &Wanted,
+    index: u64,
+    single: bool,
+) -> Result<(Vec<Bytes>, TreeHash), DownloadError> {
+    for _ in 0..MAX_REFETCHES {
+        match piece(context, wanted, index, single).await {
+            Err(DownloadError::Damaged(why)) => {
+                tracing::warn!(index, why, "fetching the piece again");
+            }
+            ended => return ended,
+        }
+    }
+    piece(context, wanted, index, single).await
 }
 
 async fn piece(

@@ -192,11 +192,12 @@ impl Run {
                 halt(what, refused)
             }
             refused @ (TargetError::Service { .. }
+            | TargetError::CompletedUnseen
             | TargetError::UsedToken
             | TargetError::Damaged { .. }) => Trouble::File(FileError::Target(refused)),
             failed @ (TargetError::Full { .. }
             | TargetError::Transport { .. }
-            | TargetError::CompletedUnseen
+            | TargetError::Credentials(_)
             | TargetError::Unsupported { .. }
             | TargetError::Failed(_)) => halt(what, failed),
         }

@@ -1,0 +1,183 @@
+//! When a request is sent again, and how long after.
+//!
+//! Three bounds hold at once. A single request has a number of attempts. The whole target has a *patience*: as long as
+//! the service has answered lately a line that breaks is waited for, for a quarter of an hour; one that has never
+//! answered is given up after a few attempts, because then a name or an address is wrong. And it has a *budget*: every
+//! repeat takes from it and every success gives back, so that a service that fails most requests is asked slowly.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+/// How often, and how long between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts at one request, at least 1.
+    pub attempts: u32,
+    /// Attempts as long as the service has never answered.
+    pub first_attempts: u32,
+    /// Pause before the second attempt at most; each later one is up to twice as long.
+    pub first_pause: Duration,
+    /// No pause is longer, unless the service asks for one.
+    pub longest_pause: Duration,
+    /// How long after the last success a request is given up, if it was tried as often as `first_attempts`.
+    pub patience: Duration,
+    /// Repeats that may be ahead of successes before every repeat waits for the longest pause.
+    pub budget: u32,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 100,
+            first_attempts: 5,
+            first_pause: Duration::from_millis(100),
+            longest_pause: Duration::from_secs(60),
+            patience: Duration::from_mins(15),
+            budget: 200,
+        }
+    }
+}
+
+/// Longest pause that a service's own word is taken for.
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_mins(5);
+
+/// What the requests to one service share.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    policy: RetryPolicy,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    budget: u32,
+    last_success: Option<Instant>,
+}
+
+/// The attempts at one request.
+#[derive(Debug)]
+pub(crate) struct Attempts<'a> {
+    retry: &'a Retry,
+    made: u32,
+    pause: Duration,
+}
+
+impl Retry {
+    pub(crate) fn new(policy: RetryPolicy) -> Self {
+        let shared = Mutex::new(Shared { budget: policy.budget, last_success: None });
+        Self { policy, shared }
+    }
+
+    pub(crate) fn begin(&self) -> Attempts<'_> {
+        Attempts { retry: self, made: 0, pause: self.policy.first_pause }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempts<'_> {
+    /// Notes that the service has done something for us.
+    pub(crate) fn succeeded(&mut self) {
+        self.made = 0;
+        self.pause = self.retry.policy.first_pause;
+        let mut shared = self.retry.shared();
+        shared.budget = (shared.budget + 1).min(self.retry.policy.budget);
+        shared.last_success = Some(Instant::now());
+    }
+
+    /// Waits until the request may be sent again; false when it is given up. `asked` is what the service asks for.
+    pub(crate) async fn again(&mut self, asked: Option<Duration>) -> bool {
+        let policy = &self.retry.policy;
+        self.made += 1;
+        let pause = {
+            let mut shared = self.retry.shared();
+            let is_patient = match shared.last_success {
+                Some(at) => self.made < policy.first_attempts || at.elapsed() < policy.patience,
+                None => self.made < policy.first_attempts,
+            };
+            if !is_patient || self.made >= policy.attempts {
+                return false;
+            }
+            let is_poor = shared.budget == 0;
+            shared.budget = shared.budget.saturating_sub(1);
+            if is_poor { policy.longest_pause } else { jittered(self.pause) }
+        };
+        self.pause = (self.pause * 2).min(policy.longest_pause);
+        wait(asked.map_or(pause, |asked| pause.max(asked.min(LONGEST_ASKED_PAUSE)))).await;
+        true
+    }
+}
+
+/// Returns between half of a pause and all of it, so that many do not come back at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without random bytes everybody comes back together, which is no reason to fail.
+    aws_lc_rs::rand::fill(&mut random).ok();
+    pause.mul_f64(0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX) / 2.0)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the named retry policy is what may wait")]
+async fn wait(pause: Duration) {
+    sleep(pause).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Retry, RetryPolicy};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_never_answered_is_given_up_soon() {
+        let retry = Retry::new(RetryPolicy::default());
+        let (mut attempts, mut again, start) = (retry.begin(), 0, Instant::now());
+        while attempts.again(None).await {
+            again += 1;
+        }
+        assert_eq!(again, 4);
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_breaks_is_waited_for_and_not_for_ever() {
+        let retry = Retry::new(RetryPolicy::default());
+        retry.begin().succeeded();
+        let (mut attempts, start) = (retry.begin(), Instant::now());
+        while attempts.again(None).await {}
+        let waited = start.elapsed();
+        assert!((15 * 60..17 * 60).contains(&waited.as_secs()), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_service_may_ask_for_a_longer_pause_within_reason() {
+        let retry = Retry::new(RetryPolicy::default());
+        let start = Instant::now();
+        assert!(retry.begin().again(Some(Duration::from_secs(7))).await);
+        assert_eq!(start.elapsed().as_secs(), 7);
+        assert!(retry.begin().again(Some(Duration::from_hours(7))).await);
+        assert_eq!(start.elapsed().as_secs(), 7 + 5 * 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_repeats_more_than_succeeds_is_slowed_down() {
+        let retry = Retry::new(RetryPolicy { budget: 2, ..RetryPolicy::default() });
+        let pause = async || {
+            let start = Instant::now();
+            assert!(retry.begin().again(None).await);
+            start.elapsed()
+        };
+        assert!(pause().await < Duration::from_secs(1));
+        assert!(pause().await < Duration::from_secs(1));
+        assert_eq!(pause().await, Duration::from_secs(60));
+        retry.begin().succeeded();
+        assert!(pause().await < Duration::from_secs(1));
+    }
+}
