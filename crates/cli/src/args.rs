@@ -95,6 +95,7 @@ pub(crate) enum Command {
     Verify(commands::verify::Verify),
     Status(commands::status::Status),
     Watch(commands::watch::Watch),
+    Migrate(commands::migrate::Migrate),
     #[command(subcommand)]
     Inventory(commands::inventory::Inventory),
     #[command(subcommand)]
@@ -140,7 +141,7 @@ impl Command {
             Self::Store(command) => matches!(command, Store::Check(_) | Store::Stat(_)),
             Self::Policy(_) => true,
             Self::Upload(_) | Self::Retrieve(_) | Self::Delete(_) | Self::Serve(_) => false,
-            Self::Watch(_) => false,
+            Self::Watch(_) | Self::Migrate(_) => false,
             Self::Account(_) | Self::User(_) | Self::Key(_) | Self::Topic(_) => false,
         };
         match self {

@@ -219,6 +219,30 @@ impl Session {
         Ok(VaultSession { opened, catalog, known, name: vault.vault.clone() })
     }
 
+    /// Opens two vaults; two of one store share it.
+    pub(crate) async fn two_vaults(
+        &self,
+        first: &VaultArg,
+        second: &VaultArg,
+    ) -> anyhow::Result<(VaultSession, VaultSession)> {
+        let place = |vault: &VaultArg| -> anyhow::Result<TargetConfig> {
+            let name = self.config.target_name(&self.global, vault.target.as_deref())?;
+            Ok(self.config.target(&name)?)
+        };
+        let opened = self.vault(first, false).await?;
+        if place(first)? != place(second)? {
+            return Ok((opened, self.vault(second, true).await?));
+        }
+        if first.vault == second.vault {
+            return Err(Failure::usage("both are the same vault").into());
+        }
+        let shared = Opened { target: Arc::clone(&opened.opened.target), embedded: None };
+        let known = opened.catalog.vault(shared.target.identity(), &second.vault)?;
+        let name = second.vault.clone();
+        let second = VaultSession { opened: shared, catalog: opened.catalog.clone(), known, name };
+        Ok((opened, second))
+    }
+
     /// Where the vault's embedded store would be made, if there is none yet.
     pub(crate) fn missing_store(&self, vault: &VaultArg) -> anyhow::Result<Option<PathBuf>> {
         let name = self.config.target_name(&self.global, vault.target.as_deref())?;

@@ -15,6 +15,8 @@ pub mod inventory;
 mod life;
 mod local;
 pub mod manifest;
+#[cfg(unix)]
+pub mod migrate;
 pub mod path;
 pub mod pattern;
 #[cfg(unix)]

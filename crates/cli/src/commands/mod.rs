@@ -8,6 +8,7 @@ pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod migrate;
 pub(crate) mod policy;
 pub(crate) mod retrieve;
 pub(crate) mod serve;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<E
         Command::Verify(verify) => verify::run(verify, session).await,
         Command::Status(status) => status::run(status, session).await,
         Command::Watch(watch) => watch::run(watch, session).await,
+        Command::Migrate(migrate) => migrate::run(migrate, session).await,
         Command::Inventory(inventory) => inventory::run(inventory, session).await,
         Command::Uploads(uploads) => uploads::run(uploads, session).await,
         Command::Vault(vault) => vault::run(vault, session).await,

@@ -129,7 +129,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "this is too large".to_owned())
 }
 
-fn parse_part_size(text: &str) -> Result<PartSize, String> {
+pub(crate) fn parse_part_size(text: &str) -> Result<PartSize, String> {
     PartSize::new(parse_size(text)?)
         .map_err(|_| "a part size is a power of two from 1MiB to 4GiB, such as 64MiB".to_owned())
 }
@@ -143,7 +143,7 @@ fn parse_mbit(text: &str) -> Result<f64, String> {
 
 /// An uploaded file.
 #[derive(Debug, Serialize)]
-struct UploadRecord {
+pub(crate) struct UploadRecord {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_base64: Option<String>,
@@ -159,7 +159,7 @@ struct UploadRecord {
 }
 
 impl UploadRecord {
-    fn of(file: &UploadedFile) -> Self {
+    pub(crate) fn of(file: &UploadedFile) -> Self {
         let duration = file.duration();
         Self {
             path: file.entry.path.to_lossy().into_owned(),
@@ -269,6 +269,7 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         clock: Arc::clone(&session.clock),
         events: session.events(),
         cancel: Cancel::never(),
+        opener: None,
     };
     let report = {
         let mut tell = |outcome| told.tell(outcome);

@@ -125,8 +125,10 @@ async fn go_on(errand: &Errand, session: &Session) -> anyhow::Result<Exit> {
     // It was agreed to when it was begun.
     global.yes = true;
     global.quiet = session.global.quiet;
-    if let Command::Retrieve(retrieve) = &mut command {
-        retrieve.no_wait = true;
+    match &mut command {
+        Command::Retrieve(retrieve) => retrieve.no_wait = true,
+        Command::Migrate(migrate) => migrate.no_wait = true,
+        _ => {}
     }
     let own = Session::beside(session, global, errand.words.clone())?;
     let ended = Box::pin(commands::run(command, &own)).await;

@@ -29,18 +29,18 @@ const MIB: u64 = 1 << 20;
 
 /// A file on its way, claimed in the journal.
 #[derive(Debug, Clone)]
-pub(super) struct Item {
-    pub(super) file: PlannedFile,
-    pub(super) retrieval: Retrieval,
+pub(crate) struct Item {
+    pub(crate) file: PlannedFile,
+    pub(crate) retrieval: Retrieval,
     /// The job; known from the start phase on.
-    pub(super) job: Option<JobId>,
+    pub(crate) job: Option<JobId>,
     /// Whether a job of this run was lost already: it is replaced once.
-    pub(super) restarted: bool,
+    pub(crate) restarted: bool,
 }
 
 /// What became of a file in the start phase.
 #[derive(Debug)]
-pub(super) enum Started {
+pub(crate) enum Started {
     /// It has a job.
     Ready(Item),
     /// Another run is at it.
@@ -52,7 +52,7 @@ pub(super) enum Started {
 }
 
 /// Returns what the file's job is known by: a range is widened to whole MiB, as the service wants it.
-pub(super) fn key(file: &PlannedFile) -> RetrievalKey {
+pub(crate) fn key(file: &PlannedFile) -> RetrievalKey {
     let widened = file.range.map(|range| widen(range, file.size));
     let range = widened.filter(|range| file.size.and_then(ByteRange::whole) != Some(*range));
     RetrievalKey { archive: file.archive.clone(), range }
@@ -67,15 +67,15 @@ fn widen(range: ByteRange, size: Option<u64>) -> ByteRange {
 
 /// What the target lists.
 #[derive(Debug, Default)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// Jobs whose output is, or will be, what one of the files needs.
-    pub(super) jobs: HashMap<RetrievalKey, JobId>,
+    pub(crate) jobs: HashMap<RetrievalKey, JobId>,
     /// When how many bytes were asked for, in all retrieval jobs.
-    pub(super) asked: Vec<(Timestamp, u64)>,
+    pub(crate) asked: Vec<(Timestamp, u64)>,
 }
 
 /// Lists the retrieval jobs at the target.
-pub(super) async fn list(
+pub(crate) async fn list(
     context: &RetrieveContext,
     files: impl Iterator<Item = &PlannedFile>,
 ) -> Result<Listed, TargetError> {
@@ -110,7 +110,7 @@ fn key_of(job: &JobDescription) -> Option<RetrievalKey> {
 }
 
 /// Claims files and sees to it that each has a job; `report` is told about each.
-pub(super) async fn start(
+pub(crate) async fn start(
     context: &RetrieveContext,
     run: &Arc<Run>,
     tier: Tier,
@@ -236,7 +236,7 @@ async fn record(
 }
 
 /// Starts and records a new job in place of one that is lost.
-pub(super) async fn restart(
+pub(crate) async fn restart(
     context: &RetrieveContext,
     tier: Tier,
     item: &mut Item,
@@ -277,7 +277,7 @@ async fn initiate(
 }
 
 /// Returns the jobs of a vault by ID: of many jobs the list is asked, not each of them.
-pub(super) async fn all(
+pub(crate) async fn all(
     context: &RetrieveContext,
 ) -> Result<HashMap<JobId, JobDescription>, TargetError> {
     let mut jobs = HashMap::new();
@@ -294,14 +294,14 @@ pub(super) async fn all(
 
 /// What a job is now.
 #[derive(Debug)]
-pub(super) enum State {
+pub(crate) enum State {
     InProgress,
     Succeeded(Box<JobDescription>),
     /// It failed, expired or was never there.
     Lost(String),
 }
 
-pub(super) fn state_of(job: JobDescription) -> State {
+pub(crate) fn state_of(job: JobDescription) -> State {
     match job.status_code {
         JobStatus::InProgress => State::InProgress,
         JobStatus::Succeeded => State::Succeeded(Box::new(job)),
@@ -312,7 +312,7 @@ pub(super) fn state_of(job: JobDescription) -> State {
     }
 }
 
-pub(super) async fn state(context: &RetrieveContext, job: &JobId) -> Result<State, TargetError> {
+pub(crate) async fn state(context: &RetrieveContext, job: &JobId) -> Result<State, TargetError> {
     match context.target.describe_job(&context.vault_name, job).await {
         Ok(job) => Ok(state_of(job)),
         Err(error) if error.is_not_found() => {

@@ -15,8 +15,8 @@
 
 mod download;
 mod execute;
-mod jobs;
-mod pace;
+pub(crate) mod jobs;
+pub(crate) mod pace;
 mod plan;
 mod stream;
 #[cfg(test)]

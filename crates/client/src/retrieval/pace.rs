@@ -10,7 +10,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Bytes asked for within the last hour, and how many may be.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     bytes_per_hour: Option<u64>,
     /// When and how many, the oldest first.
     asked: VecDeque<(Timestamp, u64)>,
@@ -22,7 +22,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Begins with what was asked for before.
-    pub(super) fn new(
+    pub(crate) fn new(
         bytes_per_hour: Option<u64>,
         refused_pause: Duration,
         mut asked: Vec<(Timestamp, u64)>,
@@ -32,14 +32,14 @@ impl Pace {
     }
 
     /// Asks for nothing for a while: the service has refused to take more.
-    pub(super) fn hold(&mut self, now: Timestamp) {
+    pub(crate) fn hold(&mut self, now: Timestamp) {
         self.held_until = Some(now.saturating_add(self.refused_pause));
     }
 
     /// Returns whether `bytes` more may be asked for now, and counts them if so.
     ///
     /// What is larger than the limit alone goes when nothing else was asked for within the hour.
-    pub(super) fn take(&mut self, bytes: u64, now: Timestamp) -> bool {
+    pub(crate) fn take(&mut self, bytes: u64, now: Timestamp) -> bool {
         if self.held_until.is_some_and(|until| now < until) {
             return false;
         }
@@ -56,7 +56,7 @@ impl Pace {
     }
 
     /// Returns how long to wait until something may be asked for again.
-    pub(super) fn pause(&self, now: Timestamp) -> Duration {
+    pub(crate) fn pause(&self, now: Timestamp) -> Duration {
         if let Some(until) = self.held_until.filter(|until| now < *until) {
             return until.saturating_since(now);
         }
@@ -67,7 +67,7 @@ impl Pace {
 
 /// Waits for the next instalment.
 #[expect(clippy::disallowed_methods, reason = "the pace that the user asked for is what waits")]
-pub(super) async fn wait(pause: Duration) {
+pub(crate) async fn wait(pause: Duration) {
     // The clock of the process and the wall clock may disagree by a little.
     tokio::time::sleep(pause.max(Duration::from_millis(10))).await;
 }

@@ -11,13 +11,14 @@ pub mod cancel;
 pub mod plan;
 pub mod rate;
 pub mod source;
+pub mod spool;
 pub mod upload;
 
 pub use cancel::{Cancel, Canceller};
 pub use rate::{RateLimit, Throttle};
 pub use upload::{
-    Describe, FileError, Outcome, UploadContext, UploadError, UploadOptions, UploadReport,
-    UploadedFile, upload, upload_stream,
+    Describe, FileError, Opener, Outcome, UploadContext, UploadError, UploadOptions, UploadReport,
+    UploadedFile, upload, upload_found, upload_stream,
 };
 
 /// Runs blocking work on the runtime's pool for it.

@@ -4,11 +4,14 @@
 //! is taken when it is opened and compared after the last byte of every body; the last chunk is held back until then, so
 //! a target never gets a whole body of a file that changed.
 //!
+//! Not only files are sent: whatever is a [`Source`] can be.
+//!
 //! Times of files advance in ticks of the kernel's clock, so a change right after another one can leave them as they
 //! were. A file whose status changed within the last tick is therefore left to rest for that tick before it is read: any
 //! later change gives it another time. (Stores through a memory map are seen when the kernel writes them down.)
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read},
     path::Path,
@@ -16,15 +19,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use icefield_protocol::ByteRange;
+use icefield_protocol::{ByteRange, TreeHash};
 use tokio::sync::mpsc;
 
+use super::spool::Spooled;
 use crate::{
     catalog::{FileTime, Identity},
     local,
-    target::{Body, Chunks},
+    target::{Body, Chunks, TargetError},
 };
 
 /// Length of the chunks of a body.
@@ -38,6 +43,35 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// The tick of file systems that keep no fractions of a second (FAT has the longest).
 const COARSE_TICK: Duration = Duration::from_secs(2);
+
+/// Something that can be sent, as a whole or in regions.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync {
+    /// Returns what tells whether it is still the same.
+    fn identity(&self) -> Identity;
+
+    /// Returns its permission bits.
+    fn mode(&self) -> u32;
+
+    /// Returns its tree hash, where that is known without reading it.
+    fn tree_hash(&self) -> Option<TreeHash> {
+        None
+    }
+
+    /// Returns a region as a body; an error of the body is a [`SourceError`] inside.
+    ///
+    /// # Errors
+    ///
+    /// When the region cannot be had.
+    async fn body(self: Arc<Self>, range: ByteRange) -> Result<Body, SourceError>;
+
+    /// Compares it with what it was. Blocking, but never for long.
+    ///
+    /// # Errors
+    ///
+    /// `Changed`, or what prevented the comparison.
+    fn check(&self) -> Result<(), SourceError>;
+}
 
 /// Why a file could not be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +87,9 @@ pub enum SourceError {
     /// It could not be opened or read.
     #[error("it cannot be read")]
     Io(#[from] io::Error),
+    /// The target that it is fetched from failed.
+    #[error("it cannot be fetched")]
+    Remote(#[source] TargetError),
 }
 
 /// An open file that is read only as long as it does not change.
@@ -84,49 +121,20 @@ impl FileSource {
         Ok(source)
     }
 
-    /// Returns the identity it had when it was opened.
-    pub fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    /// Returns its permission bits when it was opened.
-    pub fn mode(&self) -> u32 {
-        self.mode
-    }
-
     /// Returns its size in bytes.
     pub fn size(&self) -> u64 {
         self.identity.size
-    }
-
-    /// Compares the file with what it was. Blocking, but never for long.
-    ///
-    /// # Errors
-    ///
-    /// `Changed`, or what prevented the comparison.
-    pub fn check(&self) -> Result<(), SourceError> {
-        if local::identity(&self.file.metadata()?) == self.identity {
-            Ok(())
-        } else {
-            Err(SourceError::Changed)
-        }
     }
 
     /// Reads a region and compares the file afterwards. Blocking; for regions of a chunk or less.
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check).
+    /// As [`Source::check`].
     pub fn read(&self, range: ByteRange) -> Result<Bytes, SourceError> {
         let chunk = self.read_unchecked(range.first, range.len())?;
         self.check()?;
         Ok(chunk)
-    }
-
-    /// Returns a region as a body; its error is a [`SourceError`] inside.
-    pub fn body(self: &Arc<Self>, range: ByteRange) -> Body {
-        let source = Arc::clone(self);
-        Body::new(range.len(), move || source.chunks(range))
     }
 
     fn chunks(self: &Arc<Self>, range: ByteRange) -> Chunks {
@@ -164,6 +172,31 @@ impl FileSource {
     }
 }
 
+#[async_trait]
+impl Source for FileSource {
+    /// As it was opened.
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// As it was opened.
+    fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    async fn body(self: Arc<Self>, range: ByteRange) -> Result<Body, SourceError> {
+        Ok(Body::new(range.len(), move || self.chunks(range)))
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        if local::identity(&self.file.metadata()?) == self.identity {
+            Ok(())
+        } else {
+            Err(SourceError::Changed)
+        }
+    }
+}
+
 /// Returns how long a file that was last changed at `ctime` has to rest, if it has to.
 #[expect(
     clippy::disallowed_methods,
@@ -177,27 +210,18 @@ fn rest_of_tick(ctime: FileTime) -> Option<Duration> {
     tick.checked_sub(age)
 }
 
-/// One part of a stream, in chunks.
+/// One part of a stream.
 #[derive(Debug, Clone)]
 pub struct StreamPart {
-    /// The bytes, in chunks of 1 MiB but for the last.
-    pub chunks: Vec<Bytes>,
-    /// Their number.
-    pub size: u64,
+    /// The bytes.
+    pub bytes: Spooled,
     /// Whether the stream has ended with it.
     pub is_last: bool,
 }
 
-impl StreamPart {
-    /// Returns the part as a body; it can be sent more than once.
-    pub fn body(&self) -> Body {
-        Body::of(self.chunks.clone())
-    }
-}
-
 /// Reads a stream of unknown length part by part on a blocking thread, one part ahead.
 ///
-/// At most three parts are in memory: one that is read, one that waits, one that is sent.
+/// There are three parts at most: one that is read, one that waits, one that is sent. Large ones are not in memory.
 pub fn read_stream(
     mut reader: Box<dyn Read + Send>,
     part_size: u64,
@@ -221,10 +245,9 @@ pub fn read_stream(
 
 /// Reads a part that begins with `next`, which is then the first chunk of the part after it.
 fn read_part(reader: &mut impl Read, part_size: u64, next: &mut Bytes) -> io::Result<StreamPart> {
-    let mut part = StreamPart { chunks: Vec::new(), size: 0, is_last: false };
-    while part.size < part_size && !next.is_empty() {
-        part.size += next.len() as u64;
-        part.chunks.push(std::mem::take(next));
+    let mut part = StreamPart { bytes: Spooled::default(), is_last: false };
+    while part.bytes.size() < part_size && !next.is_empty() {
+        part.bytes.push(std::mem::take(next))?;
         *next = read_chunk(reader)?;
     }
     part.is_last = next.is_empty();
@@ -245,7 +268,7 @@ mod tests {
     use futures_util::StreamExt;
     use icefield_protocol::ByteRange;
 
-    use super::{FileSource, SourceError, read_stream};
+    use super::{FileSource, Source as _, SourceError, read_stream};
 
     #[tokio::test]
     async fn a_body_is_the_region_in_chunks_of_a_mebibyte() {
@@ -255,7 +278,14 @@ mod tests {
         fs::write(&path, &content).unwrap();
         let source = Arc::new(FileSource::open(&path).unwrap());
         let range = ByteRange::new(1 << 20, (3 << 20) - 5).unwrap();
-        let chunks: Vec<_> = source.body(range).read().map(Result::unwrap).collect().await;
+        let chunks: Vec<_> = Arc::clone(&source)
+            .body(range)
+            .await
+            .unwrap()
+            .read()
+            .map(Result::unwrap)
+            .collect()
+            .await;
         assert_eq!(chunks.iter().map(|c| c.len()).collect::<Vec<_>>(), [1 << 20, (1 << 20) - 4]);
         assert_eq!(chunks.concat(), content[1 << 20..(3 << 20) - 4]);
     }
@@ -266,7 +296,8 @@ mod tests {
         let path = folder.path().join("f");
         fs::write(&path, vec![1; 6 << 20]).unwrap();
         let source = Arc::new(FileSource::open(&path).unwrap());
-        let mut chunks = source.body(ByteRange::whole(source.size()).unwrap()).read();
+        let whole = ByteRange::whole(source.size()).unwrap();
+        let mut chunks = Arc::clone(&source).body(whole).await.unwrap().read();
         chunks.next().await.unwrap().unwrap();
         // Same size, other content, and the old modification time put back: only the status time tells.
         let before = fs::metadata(&path).unwrap().modified().unwrap();
@@ -328,7 +359,10 @@ mod tests {
             let mut parts = read_stream(reader, 2 << 20);
             for (index, size) in sizes.iter().enumerate() {
                 let part = parts.recv().await.unwrap().unwrap();
-                assert_eq!((part.size, part.is_last), (*size as u64, index + 1 == sizes.len()));
+                assert_eq!(
+                    (part.bytes.size(), part.is_last),
+                    (*size as u64, index + 1 == sizes.len())
+                );
             }
             assert!(parts.recv().await.is_none());
         }

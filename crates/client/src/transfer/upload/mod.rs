@@ -26,6 +26,7 @@ mod stream;
 mod tests;
 
 use std::{
+    fmt,
     io::{self, Read},
     num::NonZeroUsize,
     ops::ControlFlow,
@@ -34,6 +35,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use icefield_protocol::{ArchiveId, Clock, Description, PartSize, Timestamp, TreeHash, VaultName};
 use icefield_treehash::HashPool;
 use tokio::sync::mpsc;
@@ -42,13 +44,17 @@ use self::{
     record::{Done, Tally},
     run::Run,
 };
-use super::{Cancel, Throttle, blocking, plan::PlanError, source::SourceError};
+use super::{
+    Cancel, Throttle, blocking,
+    plan::PlanError,
+    source::{Source, SourceError},
+};
 use crate::{
     catalog::{Catalog, CatalogError, Entry},
     events::Events,
     path::CatalogPath,
     target::{Target, TargetError},
-    walk::{Roots, Selection, walk},
+    walk::{Found, Item, Roots, Selection, walk},
 };
 
 /// Things found by the walk that wait to be looked up.
@@ -74,6 +80,19 @@ pub struct UploadContext {
     pub events: Arc<dyn Events>,
     /// Stops the run in good order.
     pub cancel: Cancel,
+    /// Opens what is sent; none takes it from where it lies on this machine.
+    pub opener: Option<Arc<dyn Opener>>,
+}
+
+/// Opens what is sent.
+#[async_trait]
+pub trait Opener: fmt::Debug + Send + Sync {
+    /// Opens an item that was found.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there any more, or cannot be read.
+    async fn open(&self, item: &Item) -> Result<Arc<dyn Source>, SourceError>;
 }
 
 /// How files are uploaded.
@@ -289,10 +308,27 @@ pub async fn upload(
     finish(run, choosing, done, on_outcome).await
 }
 
+/// Uploads whatever is found elsewhere, as [`upload`] does with what lies in folders; [`UploadContext::opener`] opens it.
+///
+/// # Errors
+///
+/// When it could not begin; what stops it later is in the report.
+pub async fn upload_found(
+    context: UploadContext,
+    options: UploadOptions,
+    found: mpsc::Receiver<Found>,
+    on_outcome: &mut (dyn FnMut(Outcome) + Send),
+) -> Result<UploadReport, UploadError> {
+    let run = Run::begin(context, options).await?;
+    let (done_sender, done) = mpsc::channel(DONE_WAITING);
+    let choosing = choose::choose(Arc::clone(&run), found, done_sender);
+    finish(run, choosing, done, on_outcome).await
+}
+
 /// Uploads a stream of unknown length as the file `path`.
 ///
-/// Parts are gathered in memory, three at most, so their size cannot follow the length: 32 MiB unless asked for
-/// otherwise, which allows 312 GiB. A stream cannot be read again, so it is not resumed; what stops it aborts its upload.
+/// Parts are gathered before they are sent, three at most, and their size cannot follow the length: 32 MiB unless asked
+/// for otherwise, which allows 312 GiB. Parts of 4 GiB, which wait in temporary files, allow 40 TB. A stream cannot be read again, so it is not resumed; what stops it aborts its upload.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ use icefield_protocol::{ArchiveId, ErrorCode, PartSize, TreeHash, UploadDescript
 use super::{
     FileError, UploadContext, blocking,
     run::{Run, Trouble},
-    send::{Opened, Sent, abort},
+    send::{Opened, Sent, abort, mismatch},
 };
 use crate::{
     catalog::{Claim, JournalledPart},
@@ -65,7 +65,7 @@ pub(super) async fn multipart(
     let _slot = run.multiparts.acquire().await.ok();
     let sending = Sending { run, what, opened };
     if let Some((upload, part_size)) = ticket.upload.clone() {
-        let parts = Parts::new(opened.source.size(), part_size).map_err(file_trouble)?;
+        let parts = Parts::new(opened.size(), part_size).map_err(file_trouble)?;
         if let Some(there) = sending.list(&upload, parts).await? {
             let known = there.into_iter().filter_map(|(index, mark)| {
                 let journalled = ticket.parts.get(&index).filter(|part| part.mark == mark)?;
@@ -88,7 +88,7 @@ pub(super) async fn multipart(
     let parts = match planned {
         Plan::Multipart(parts) => parts,
         // It had been begun in parts, of a size that is not asked for now.
-        Plan::Single => Parts::new(opened.source.size(), single_part()).map_err(file_trouble)?,
+        Plan::Single => Parts::new(opened.size(), single_part()).map_err(file_trouble)?,
     };
     let upload = sending.begin(parts.part_size(), ticket, new).await?;
     sending.go_on(&upload, parts, BTreeMap::new(), ticket).await
@@ -259,6 +259,11 @@ impl Sending<'_> {
         let source = Arc::clone(&self.opened.source);
         blocking(move || source.check()).await?;
         let tree_hash = TreeHash::combine(known.into_values());
+        if let Some(known) = self.opened.source.tree_hash().filter(|known| *known != tree_hash) {
+            abort(self.run, upload).await;
+            self.forget(ticket).await?;
+            return Err(mismatch(known, tree_hash));
+        }
         if let (Some(claim), false) = (claim, self.run.context.target.keeps_tokens()) {
             // Should the answer be lost, nobody could tell a completed upload from one that has expired.
             self.run
@@ -287,7 +292,7 @@ impl Sending<'_> {
         let UploadContext { target, vault, .. } = &self.run.context;
         let range = parts.range(index);
         let permit = self.run.bodies.acquire().await.ok();
-        let body = self.run.metered(self.opened.source.body(range));
+        let body = self.run.metered(Arc::clone(&self.opened.source).body(range).await?);
         let stored = target.upload_part(vault, upload, range, &body).await;
         let StoredPart { tree_hash, mark } = stored.map_err(|error| self.trouble(error))?;
         drop(permit);

@@ -299,7 +299,7 @@ async fn send_manifest(
     let opened = opening.await.map_err(|error| UploadError::Manifest(io::Error::other(error)))?;
     let description = encode_manifest(run.id);
     let sending = async {
-        let planned = plan(opened.source.size(), None);
+        let planned = plan(opened.size(), None);
         let planned = planned.map_err(|error| Trouble::File(error.into()))?;
         let new = NewArchive {
             path: manifest::path(run.id),
@@ -320,7 +320,7 @@ async fn send_manifest(
     };
     let noted = |sent: Sent| ManifestArchive {
         archive: sent.archive,
-        size: opened.source.size(),
+        size: opened.size(),
         created: run.now(),
         tree_hash: Some(sent.tree_hash),
         description: Some(description.to_string()),

@@ -72,7 +72,13 @@ pub(super) enum Trouble {
 
 impl From<SourceError> for Trouble {
     fn from(error: SourceError) -> Self {
-        Self::File(error.into())
+        match error {
+            // The next one would fare no better.
+            SourceError::Remote(
+                source @ (TargetError::Transport { .. } | TargetError::Credentials(_)),
+            ) => halt(&"the source", source),
+            error => Self::File(error.into()),
+        }
     }
 }
 

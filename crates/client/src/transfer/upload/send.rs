@@ -22,7 +22,7 @@ use crate::{
     target::{Body, NewArchive, TargetError},
     transfer::{
         plan::{Plan, plan},
-        source::{FileSource, SourceError},
+        source::{FileSource, Source, SourceError},
     },
     walk::Item,
 };
@@ -51,7 +51,7 @@ pub(super) struct Sent {
 
 /// A file that is open; small ones have been read.
 pub(super) struct Opened {
-    pub(super) source: Arc<FileSource>,
+    pub(super) source: Arc<dyn Source>,
     whole: Option<Bytes>,
 }
 
@@ -90,7 +90,7 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
         abort(run, &superseded).await;
         run.catalog(move |catalog, run| catalog.upload_aborted(run.vault, &superseded)).await?;
     }
-    let size = opened.source.size();
+    let size = opened.size();
     let settle_unused = || match &job.claim {
         Some(claim) => Settle::Release(claim.id),
         None => Settle::Nothing,
@@ -179,8 +179,13 @@ async fn transmit(
 /// Opens the file; one that is no longer what was claimed is claimed again as what it is now.
 async fn open(run: &Arc<Run>, job: &mut Job) -> Result<Opened, Trouble> {
     for _ in 0..MAX_OPENINGS {
-        let path = job.item.local.clone();
-        let opened = blocking(move || Opened::open(&path)).await?;
+        let opened = match &run.context.opener {
+            Some(opener) => Opened { source: opener.open(&job.item).await?, whole: None },
+            None => {
+                let path = job.item.local.clone();
+                blocking(move || Opened::open(&path)).await?
+            }
+        };
         if opened.source.identity() == job.item.identity {
             return Ok(opened);
         }
@@ -232,17 +237,26 @@ pub(super) async fn single(
     opened: &Opened,
     new: &NewArchive,
 ) -> Result<Sent, Trouble> {
-    debug_assert!(opened.source.size() <= MAX_SINGLE_UPLOAD_BYTES, "planned as a single request");
+    debug_assert!(opened.size() <= MAX_SINGLE_UPLOAD_BYTES, "planned as a single request");
     // Small files are bounded by the number of files in hand.
     let _permit = match opened.whole {
         Some(_) => None,
         None => run.bodies.acquire().await.ok(),
     };
     let target = &run.context.target;
-    let body = run.metered(opened.body());
+    let body = run.metered(opened.body().await?);
     let archived = target.upload_archive(&run.context.vault, new, &body).await;
     let archived = archived.map_err(|error| Run::trouble(&what, error))?;
+    if let Some(known) = opened.source.tree_hash().filter(|known| *known != archived.tree_hash) {
+        return Err(mismatch(known, archived.tree_hash));
+    }
     Ok(Sent { archive: archived.archive, tree_hash: archived.tree_hash, parts: 1 })
+}
+
+/// What was sent is not what its source says it is.
+pub(super) fn mismatch(known: TreeHash, sent: TreeHash) -> Trouble {
+    let what = format!("the tree hash of what came is {sent}, not {known}");
+    Trouble::File(FileError::Source(SourceError::Remote(TargetError::Damaged { what })))
 }
 
 impl Opened {
@@ -254,12 +268,16 @@ impl Opened {
         Ok(Self { source, whole })
     }
 
+    pub(super) fn size(&self) -> u64 {
+        self.source.identity().size
+    }
+
     /// Returns the whole file as a body.
-    fn body(&self) -> Body {
-        match (&self.whole, ByteRange::whole(self.source.size())) {
-            (Some(bytes), _) => Body::of(vec![bytes.clone()]),
-            (None, Some(range)) => self.source.body(range),
-            (None, None) => Body::of(Vec::new()),
+    async fn body(&self) -> Result<Body, SourceError> {
+        match (&self.whole, ByteRange::whole(self.size())) {
+            (Some(bytes), _) => Ok(Body::of(vec![bytes.clone()])),
+            (None, Some(range)) => Arc::clone(&self.source).body(range).await,
+            (None, None) => Ok(Body::of(Vec::new())),
         }
     }
 
@@ -278,12 +296,15 @@ impl Opened {
     }
 
     async fn tree_hash(&self, run: &Run) -> Result<TreeHash, Trouble> {
+        if let Some(known) = self.source.tree_hash() {
+            return Ok(known);
+        }
         let _permit = match self.whole {
             Some(_) => None,
             None => run.bodies.acquire().await.ok(),
         };
         let mut hashing = run.context.hashing.start(Roles { linear: false });
-        let mut chunks = self.body().read();
+        let mut chunks = self.body().await?.read();
         while let Some(chunk) = chunks.next().await {
             match chunk {
                 Ok(bytes) => hashing.submit(bytes).await,

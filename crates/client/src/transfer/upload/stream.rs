@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Part size unless asked for otherwise: three of them are in memory.
+/// Part size unless asked for otherwise: three of them are in memory. Larger ones wait in temporary files.
 const PART_BYTES: u64 = 32 << 20;
 
 /// Mode of a file that comes from a stream, which has none.
@@ -79,17 +79,17 @@ impl Streaming<'_> {
         let mut parts = read_stream(reader, part_size.bytes());
         let first = next(&mut parts).await?;
         let note = self.note(started);
-        if first.size == 0 {
+        if first.bytes.size() == 0 {
             return Ok(Done::Bare { entry: entry(note, 0), is_new: true, settle: Settle::Nothing });
         }
         if self.run.options.dry_run {
-            return Ok(Done::Would { path: note.path, size: first.size });
+            return Ok(Done::Would { path: note.path, size: first.bytes.size() });
         }
         let (description, is_untold) = self.run.describe(&note);
         let path = note.path.clone();
         let new = NewArchive { path, description, token: token()?, tree_hash: None };
         let (sent, size) = if first.is_last {
-            (self.single(&first, &new).await?, first.size)
+            (self.single(&first, &new).await?, first.bytes.size())
         } else {
             self.multipart(first, parts, part_size, &new).await?
         };
@@ -124,7 +124,8 @@ impl Streaming<'_> {
 
     async fn single(&self, part: &StreamPart, new: &NewArchive) -> Result<Sent, Trouble> {
         let UploadContext { target, vault, .. } = &self.run.context;
-        let archived = target.upload_archive(vault, new, &self.run.metered(part.body())).await;
+        let archived =
+            target.upload_archive(vault, new, &self.run.metered(part.bytes.body())).await;
         let archived = archived.map_err(|error| Run::trouble(self.path, error))?;
         Ok(Sent { archive: archived.archive, tree_hash: archived.tree_hash, parts: 1 })
     }
@@ -145,11 +146,11 @@ impl Streaming<'_> {
         let mut size = 0;
         let mut part = first;
         loop {
-            let range = ByteRange { first: size, last: size + part.size - 1 };
-            let body = self.run.metered(part.body());
+            let range = ByteRange { first: size, last: size + part.bytes.size() - 1 };
+            let body = self.run.metered(part.bytes.body());
             let stored = target.upload_part(vault, &upload, range, &body).await;
             hashes.push(stored.map_err(trouble)?.tree_hash);
-            size += part.size;
+            size += part.bytes.size();
             if part.is_last {
                 break;
             }

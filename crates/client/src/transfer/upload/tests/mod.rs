@@ -99,6 +99,7 @@ impl Bench {
             clock: Arc::<ManualClock>::clone(&self.clock),
             events: Arc::<Told>::clone(&self.events),
             cancel: Cancel::never(),
+            opener: None,
         }
     }
 
