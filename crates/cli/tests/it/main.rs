@@ -34,6 +34,7 @@ mod memory;
 mod operate;
 mod ordinary_user;
 mod readme;
+mod remote;
 mod retrieve;
 mod round_trip;
 mod selection;

@@ -112,6 +112,19 @@ async fn headers_of_the_service_must_be_signed() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_sent_comes_back() {
+    let world = World::new().await;
+    world.create_vault("photos").await;
+    let look = || world.ask("GET", "/-/vaults/photos");
+    let token = "ab".repeat(16);
+    let answer = look().header("x-icefield-upload-token", &token).send().await;
+    assert_eq!((answer.status, answer.header("x-icefield-upload-token")), (200, Some(&*token)));
+    assert_eq!(look().send().await.header("x-icefield-upload-token"), None);
+    let missing = world.ask("GET", "/-/vaults/none").header("x-icefield-upload-token", &token);
+    assert_eq!(missing.send().await.header("x-icefield-upload-token"), Some(&*token));
+}
+
+#[tokio::test]
 async fn a_payload_needs_an_announced_hash() {
     let world = World::new().await;
     world.create_vault("photos").await;
