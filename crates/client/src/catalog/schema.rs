@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4943_4543;
 const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
 const VERSION_1: &str = "
 CREATE TABLE vault (
@@ -186,6 +186,17 @@ CREATE TABLE errand (
     run TEXT,
     UNIQUE (words, folder)
 ) STRICT;
+";
+
+/// Archives that a purge has deleted, and when: inventories list them for a while, and a purge that was interrupted reads
+/// its inventory again.
+const VERSION_6: &str = "
+CREATE TABLE purged (
+    vault INTEGER NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
+    archive_key INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    PRIMARY KEY (vault, archive_key)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The folder beside the catalog where runs keep their lock files.
