@@ -39,6 +39,7 @@ mod readme;
 mod retrieve;
 mod round_trip;
 mod selection;
+mod served;
 mod service;
 mod settings;
 mod store;

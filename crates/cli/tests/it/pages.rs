@@ -3,13 +3,14 @@
 //! A page speaks of the same vaults, files and IDs; they are made once, and every command runs on a copy of its own, so
 //! that no line depends on another.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use icefield_protocol::Operation;
 
 use crate::{
     process::Watched,
     sandbox::{Run, Sandbox, binary},
+    served::Served,
     trees::{bytes_on_disk, noise},
 };
 
@@ -66,11 +67,29 @@ impl Scene {
 
     /// Runs the commands of a cell one after another, until one fails.
     fn run(&self, commands: &[String]) -> Result<(), Run> {
+        self.run_in(&self.sandbox.copy(), commands, |_| {})
+    }
+
+    /// Runs the commands against a server of the store and returns the operations that it has done.
+    fn run_served(&self, commands: &[String]) -> Result<Vec<String>, Run> {
         let copy = self.sandbox.copy();
+        let server = Served::start(&copy, &[]);
+        let ran = self.run_in(&copy, commands, |shell| server.is_default_of(shell));
+        let done = server.end(&copy);
+        ran.map(|()| done)
+    }
+
+    fn run_in(
+        &self,
+        copy: &Sandbox,
+        commands: &[String],
+        prepare: impl Fn(&mut Command),
+    ) -> Result<(), Run> {
         for command in commands {
-            let line =
-                self.ids.iter().fold(command.clone(), |line, (name, id)| line.replace(name, id));
+            let with_ids = |line: String, (name, id): &(&str, String)| line.replace(name, id);
+            let line = self.ids.iter().fold(command.clone(), with_ids);
             let mut shell = copy.prepare("sh");
+            prepare(&mut shell);
             let programs = binary().parent().unwrap().display().to_string();
             shell
                 .args(["-c", &line])
@@ -152,15 +171,27 @@ fn run_all(rows: &[Row]) {
 }
 
 #[test]
-fn every_operation_of_the_service_has_a_command() {
-    let rows = rows(COMMANDS, "Command");
+fn every_operation_of_the_service_has_a_command_that_reaches_it() {
+    let (rows, scene) = (rows(COMMANDS, "Command"), Scene::new());
     for operation in Operation::ALL {
-        let row =
-            rows.iter().find(|row| row.first.split(", ").any(|name| name == operation.as_str()));
-        let row = row.unwrap_or_else(|| panic!("docs/commands.md has no command for {operation}"));
-        assert!(!row.commands.is_empty(), "no command for {operation}");
+        let names = |row: &&Row| row.first.split(", ").any(|name| name == operation.as_str());
+        assert!(rows.iter().any(|row| names(&row)), "docs/commands.md has no {operation}");
     }
-    run_all(&rows);
+    for row in &rows {
+        let done = scene.run_served(&row.commands).unwrap_or_else(|run| panic!("{run}"));
+        for operation in row.first.split(", ") {
+            assert!(
+                done.iter().any(|done| done == operation),
+                "{operation} was not asked for by {:?}, but {done:?}",
+                row.commands
+            );
+        }
+    }
+}
+
+#[test]
+fn every_command_of_an_operation_works_on_an_embedded_store() {
+    run_all(&rows(COMMANDS, "Command"));
 }
 
 #[test]

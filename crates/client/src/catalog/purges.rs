@@ -1,7 +1,5 @@
 //! What a purge goes through, a batch at a time, and what it has deleted so far.
 
-use std::time::Duration;
-
 use icefield_protocol::{ArchiveId, Timestamp};
 use rusqlite::params;
 
@@ -90,16 +88,14 @@ impl Catalog {
         })
     }
 
-    /// Leaves those of `archives` that no purge has deleted so late that an inventory of `date` may list them all the same.
+    /// Leaves those of `archives` that no purge has deleted, or none `since` then.
     pub(crate) fn not_purged(
         &self,
         vault: VaultRef,
         archives: Vec<(ArchiveId, u64)>,
-        date: Timestamp,
-        lag: Duration,
+        since: Option<Timestamp>,
     ) -> Result<Vec<(ArchiveId, u64)>, CatalogError> {
-        let lag = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
-        let since = date.unix_millis().saturating_sub(lag);
+        let since = since.map_or(i64::MIN, Timestamp::unix_millis);
         self.read(|connection| {
             let mut known = connection.prepare_cached(
                 "SELECT 1 FROM purged WHERE vault = ? AND archive_key = ? AND deleted >= ?",

@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4943_4543;
 const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 const VERSION_1: &str = "
 CREATE TABLE vault (
@@ -164,7 +164,7 @@ ALTER TABLE numbered_manifest RENAME TO manifest;
 ";
 
 /// Targets over a network: parts that are known by an entity tag, uploads whose completion was asked for, the account that
-/// an endpoint, a region and an access key stand for, and the commands that are to be gone on with.
+/// an endpoint, a region and an access key stand for, the commands that are to be gone on with, and what purges have deleted.
 const VERSION_5: &str = "
 ALTER TABLE part ADD COLUMN etag TEXT;
 ALTER TABLE claim ADD COLUMN completing BLOB;
@@ -186,11 +186,8 @@ CREATE TABLE errand (
     run TEXT,
     UNIQUE (words, folder)
 ) STRICT;
-";
-
-/// Archives that a purge has deleted, and when: inventories list them for a while, and a purge that was interrupted reads
-/// its inventory again.
-const VERSION_6: &str = "
+-- Archives that a purge has deleted, and when: inventories list them for a while, and a purge that was interrupted reads its
+-- inventory again.
 CREATE TABLE purged (
     vault INTEGER NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
     archive_key INTEGER NOT NULL,

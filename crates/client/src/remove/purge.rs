@@ -15,8 +15,9 @@ use std::{collections::HashSet, convert::Infallible, fs::File, io, time::Duratio
 
 use futures_util::{StreamExt as _, stream};
 use icefield_protocol::{
-    ArchiveId, ErrorCode, InventoryError, InventoryFormat, InventoryItem, InventoryParameters,
-    JobDescription, JobId, JobRequest, JobStatus, Timestamp, VaultDescription, read_csv, read_json,
+    ArchiveId, ErrorCode, InventoryError, InventoryFormat, InventoryHead, InventoryItem,
+    InventoryParameters, JobDescription, JobId, JobRequest, JobStatus, Timestamp, VaultDescription,
+    read_csv, read_json,
 };
 use tokio::{
     sync::mpsc::{self, Sender},
@@ -339,14 +340,15 @@ impl Purge<'_> {
         let file = self.inventory(&job.job_id).await?;
         let parameters = job.inventory_retrieval_parameters.as_ref();
         let is_csv = parameters.is_some_and(|found| found.format == InventoryFormat::Csv);
+        let (file, date) = blocking(move || date_of(file, is_csv)).await?;
+        // What was deleted after that may be listed all the same.
+        let lag = self.context.target.inventory_lag();
+        let since = date.map(|date| earlier(date, lag));
         let (sender, mut batches) = mpsc::channel(BATCHES_WAITING);
         let reading = tokio::task::spawn_blocking(move || read(file, is_csv, &sender));
-        let lag = self.context.target.inventory_lag();
         while let Some(batch) = batches.recv().await {
             let left = self
-                .on_catalog(move |catalog, vault| {
-                    catalog.not_purged(vault, batch, job.creation_date, lag)
-                })
+                .on_catalog(move |catalog, vault| catalog.not_purged(vault, batch, since))
                 .await?;
             let planned = left.into_iter().map(|(archive, size)| PlannedDelete {
                 archive,
@@ -355,7 +357,7 @@ impl Purge<'_> {
             });
             self.delete(planned.collect()).await?;
         }
-        reading.await.map_err(stopped)?.map_err(RemoveError::Inventory)?;
+        reading.await.map_err(stopped)??;
         // What could not be deleted is to be tried again.
         self.refuse_failures()?;
         let job = job.job_id;
@@ -525,26 +527,47 @@ async fn wait(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
+/// The date of an inventory, which a CSV does not tell, and the file at its beginning again. Blocks.
+fn date_of(mut file: File, is_csv: bool) -> Result<(File, Option<Timestamp>), RemoveError> {
+    use io::Seek as _;
+    let head = each_of(&file, is_csv, &mut |_| Ok(()))?;
+    file.rewind().map_err(RemoveError::Inventory)?;
+    Ok((file, head.date))
+}
+
+fn earlier(date: Timestamp, by: Duration) -> Timestamp {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_millis(date.unix_millis().saturating_sub(by))
+}
+
 /// Reads an inventory and hands its archives over in batches. Blocks while nobody takes them.
-fn read(file: File, is_csv: bool, to: &Sender<Vec<(ArchiveId, u64)>>) -> Result<(), io::Error> {
-    let file = io::BufReader::new(file);
+fn read(file: File, is_csv: bool, to: &Sender<Vec<(ArchiveId, u64)>>) -> Result<(), RemoveError> {
     let mut batch = Vec::with_capacity(BATCH);
-    let mut each = |item: InventoryItem| {
+    each_of(&file, is_csv, &mut |item: InventoryItem| {
         batch.push((item.archive_id, item.size));
         if batch.len() == BATCH {
             // Nobody takes it when deleting had to stop, which is told there.
             to.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).ok();
         }
-        Ok::<(), Infallible>(())
-    };
-    let read = if is_csv { read_csv(file, &mut each) } else { read_json(file, &mut each) };
-    match read {
-        Ok(_) => {}
-        Err(InventoryError::Read { source, .. }) => return Err(source),
-        Err(error) => return Err(io::Error::other(error.to_string())),
-    }
+        Ok(())
+    })?;
     to.blocking_send(batch).ok();
     Ok(())
+}
+
+fn each_of(
+    file: &File,
+    is_csv: bool,
+    each: &mut dyn FnMut(InventoryItem) -> Result<(), Infallible>,
+) -> Result<InventoryHead, RemoveError> {
+    let file = io::BufReader::new(file);
+    let read = if is_csv { read_csv(file, each) } else { read_json(file, each) };
+    read.map_err(|error| {
+        RemoveError::Inventory(match error {
+            InventoryError::Read { source, .. } => source,
+            error => io::Error::other(error.to_string()),
+        })
+    })
 }
 
 fn stopped(error: JoinError) -> RemoveError {

@@ -27,7 +27,7 @@ pub(crate) struct Purge {
     vault: VaultArg,
     /// Do not wait for an inventory: exit with 75, and go on when it is run again
     #[arg(long)]
-    no_wait: bool,
+    pub(crate) no_wait: bool,
 }
 
 /// Runs the command.
@@ -55,6 +55,7 @@ pub(super) async fn run(command: Purge, session: &Session) -> anyhow::Result<Exi
         return Ok(Exit::Done);
     }
     confirm(&session.global, &what)?;
+    session.begin_errand(&open.catalog, &command.vault)?;
     let purged = remove::purge(&context(&open, session), command.no_wait).await?;
     session.progress.finish();
     let name = open.name.clone();

@@ -120,8 +120,9 @@ impl Shelf {
     fn inventory(&self, job: &JobId) -> Bytes {
         let first = job.as_str() == "job-0001";
         let arn = "arn:aws:glacier:us-west-2:012345678901:vaults/v".parse().unwrap();
-        let mut writer = JsonInventoryWriter::new(Vec::new(), &arn, Timestamp::UNIX_EPOCH).unwrap();
         let state = self.state();
+        let date = state.inventory.as_ref().map_or(Timestamp::UNIX_EPOCH, |old| old.date);
+        let mut writer = JsonInventoryWriter::new(Vec::new(), &arn, date).unwrap();
         let listed = state.inventory.as_ref().map_or(&state.archives, |old| &old.archives);
         for (id, bytes) in listed {
             if first && state.inventory_without.as_ref() == Some(id) {
