@@ -105,6 +105,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Job(commands::job::Job),
     #[command(subcommand)]
+    RetrievalPolicy(commands::retrieval_policy::RetrievalPolicy),
+    #[command(subcommand)]
+    Capacity(commands::capacity::Capacity),
+    #[command(subcommand)]
     Target(commands::target::Target),
     Serve(Box<commands::serve::Serve>),
     #[command(subcommand)]
@@ -126,8 +130,8 @@ pub(crate) enum Command {
 impl Command {
     /// What to tell a user who interrupts the command.
     pub(crate) fn when_interrupted(&self, dry_run: bool) -> String {
+        use commands::{capacity::Capacity, retrieval_policy::RetrievalPolicy, uploads::Uploads};
         use commands::{inventory::Inventory, job::Job, store::Store, target::Target};
-        use commands::{uploads::Uploads, vault::Vault};
         let changes_nothing = match self {
             Self::List(_) | Self::Verify(_) | Self::Status(_) => true,
             Self::Completions(_) | Self::Man(_) => true,
@@ -135,7 +139,9 @@ impl Command {
                 matches!(command, Inventory::Show { .. } | Inventory::Export(_))
             }
             Self::Uploads(command) => !matches!(command, Uploads::Abort(_)),
-            Self::Vault(command) => matches!(command, Vault::List { .. } | Vault::Describe { .. }),
+            Self::Vault(command) => command.only_tells(),
+            Self::RetrievalPolicy(command) => matches!(command, RetrievalPolicy::Get { .. }),
+            Self::Capacity(command) => matches!(command, Capacity::List { .. }),
             Self::Job(command) => !matches!(command, Job::Start(_)),
             Self::Target(command) => matches!(command, Target::List | Target::Test { .. }),
             Self::Store(command) => matches!(command, Store::Check(_) | Store::Stat(_)),

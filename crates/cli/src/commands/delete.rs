@@ -39,6 +39,7 @@ pub(crate) fn context(open: &VaultSession, session: &Session) -> RemoveContext {
         vault: open.known,
         vault_name: open.name.clone(),
         events: session.events(),
+        clock: Arc::clone(&session.clock),
     }
 }
 

@@ -247,13 +247,9 @@ async fn delete_source(
             .await
             .context("what has arrived could not be checked, so nothing was deleted")?;
     }
-    let wanted = patterns(&command.pattern)?;
-    let all = remove::plan_delete(&from.catalog, from.known, &wanted, &[]);
-    let all = if command.pattern.is_empty() {
-        remove::plan_purge(&from.catalog, from.known)?
-    } else {
-        all?
-    };
+    let everything = [OsString::from("**")];
+    let given = if command.pattern.is_empty() { &everything[..] } else { &command.pattern };
+    let all = remove::plan_delete(&from.catalog, from.known, &patterns(given)?, &[])?;
     let mut arrived = DeletePlan::default();
     for planned in all.archives {
         if has_arrived(&planned, from, to)? {

@@ -1,6 +1,7 @@
 //! The commands, one file each: a struct whose doc comments are the help, and a function that runs it.
 
 pub(crate) mod account;
+pub(crate) mod capacity;
 pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod inventory;
@@ -10,6 +11,7 @@ pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod migrate;
 pub(crate) mod policy;
+pub(crate) mod retrieval_policy;
 pub(crate) mod retrieve;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -41,6 +43,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<E
         Command::Uploads(uploads) => uploads::run(uploads, session).await,
         Command::Vault(vault) => vault::run(vault, session).await,
         Command::Job(job) => job::run(job, session).await,
+        Command::RetrievalPolicy(policy) => retrieval_policy::run(policy, session).await,
+        Command::Capacity(capacity) => capacity::run(capacity, session).await,
         Command::Target(target) => target::run(target, session).await,
         // Ends by itself when it is interrupted, so the caller runs it.
         Command::Serve(serve) => serve::run(serve, None, session, std::future::pending()).await,

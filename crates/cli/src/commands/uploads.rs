@@ -18,11 +18,14 @@ use crate::{
 /// See and clean up incomplete multipart uploads
 #[derive(Debug, Subcommand)]
 pub(crate) enum Uploads {
-    /// List incomplete multipart uploads
+    /// List incomplete multipart uploads, with their ages
     #[command(visible_alias = "ls")]
     List {
         /// The vault
         vault: VaultArg,
+        /// Also how many bytes have arrived of each; asks the target for all of its parts
+        #[arg(long)]
+        sizes: bool,
     },
     /// List the parts of one upload that have arrived
     Parts {
@@ -61,16 +64,36 @@ struct UploadRecord {
     upload_id: String,
     part_size: u64,
     created: String,
+    age_seconds: u64,
+    /// Bytes that have arrived; `None` when nobody has asked, or there were too many parts to ask for.
+    received: Option<u64>,
     description: Option<String>,
 }
 
 impl Record for UploadRecord {
-    const COLUMNS: &'static [&'static str] = &["upload_id", "part_size", "created", "description"];
-    const HEADINGS: &'static [&'static str] = &["UPLOAD", "PART SIZE", "CREATED", "DESCRIPTION"];
+    const COLUMNS: &'static [&'static str] =
+        &["upload_id", "part_size", "created", "age_seconds", "received", "description"];
+    const HEADINGS: &'static [&'static str] =
+        &["UPLOAD", "PART SIZE", "CREATED", "AGE", "RECEIVED", "DESCRIPTION"];
 
     fn cells(&self) -> Vec<String> {
-        let description = self.description.clone().unwrap_or_default();
-        vec![self.upload_id.clone(), size(self.part_size), self.created.clone(), description]
+        vec![
+            self.upload_id.clone(),
+            size(self.part_size),
+            self.created.clone(),
+            age(self.age_seconds),
+            self.received.map_or_else(|| "-".to_owned(), size),
+            self.description.clone().unwrap_or_default(),
+        ]
+    }
+}
+
+/// An age for people, in its largest unit: what `--older-than` takes.
+fn age(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "m")];
+    match UNITS.iter().find(|(unit, _)| seconds >= *unit) {
+        Some((unit, name)) => format!("{}{name}", seconds / unit),
+        None => format!("{seconds}s"),
     }
 }
 
@@ -96,7 +119,7 @@ impl Record for PartRecord {
 /// Runs the command.
 pub(crate) async fn run(command: Uploads, session: &Session) -> anyhow::Result<Exit> {
     match command {
-        Uploads::List { vault } => list(&vault, session).await,
+        Uploads::List { vault, sizes } => list(&vault, sizes, session).await,
         Uploads::Parts { vault, upload_id } => parts(&vault, &upload_id, session).await,
         Uploads::Abort(command) => abort(command, session).await,
     }
@@ -115,7 +138,7 @@ async fn all_uploads(open: &VaultSession) -> anyhow::Result<Vec<UploadDescriptio
     }
 }
 
-async fn list(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
+async fn list(vault: &VaultArg, sizes: bool, session: &Session) -> anyhow::Result<Exit> {
     let open = session.vault(vault, false).await?;
     open.require_vault().await?;
     let mut rows = stdout_rows(session.format());
@@ -123,17 +146,58 @@ async fn list(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
     if uploads.is_empty() {
         session.progress.note(format!("the vault {} has no incomplete uploads", open.name));
     }
+    let now = session.clock.now();
+    let mut requests = if sizes { MOST_PAGES_OF_PARTS } else { 0 };
+    let mut unknown = 0_u64;
     for upload in uploads {
+        let received = received(&open, &upload.upload_id, &mut requests).await?;
+        unknown += u64::from(received.is_none());
         rows.push(&UploadRecord {
             upload_id: upload.upload_id.to_string(),
             part_size: upload.part_size.bytes(),
             created: upload.creation_date.to_string(),
+            age_seconds: now.saturating_since(upload.creation_date).as_secs(),
+            received,
             description: upload.description.map(|description| description.to_string()),
         })?;
     }
     rows.finish()?;
+    if sizes && unknown > 0 {
+        session.progress.note(format!(
+            "the parts of {} were not asked for: {MOST_PAGES_OF_PARTS} requests are the most; `icefield uploads parts` lists them",
+            count(unknown, "upload")
+        ));
+    }
     open.opened.close().await?;
     Ok(Exit::Done)
+}
+
+/// Requests for parts of a whole list: 50,000 parts.
+const MOST_PAGES_OF_PARTS: u64 = 1000;
+
+/// Sums up the parts that have arrived; `None` when that takes more than `requests`, which is lowered by those that were made.
+async fn received(
+    open: &VaultSession,
+    upload: &UploadId,
+    requests: &mut u64,
+) -> anyhow::Result<Option<u64>> {
+    let mut bytes = 0;
+    let mut marker = None;
+    loop {
+        let Some(left) = requests.checked_sub(1) else { return Ok(None) };
+        *requests = left;
+        let page = open.target().list_parts(&open.name, upload, marker.as_deref()).await;
+        let page = match page {
+            // It was completed or aborted meanwhile.
+            Err(error) if error.is_not_found() => return Ok(Some(0)),
+            page => page?,
+        };
+        bytes += page.items.iter().map(|part| part.range.len()).sum::<u64>();
+        marker = page.marker;
+        if marker.is_none() {
+            return Ok(Some(bytes));
+        }
+    }
 }
 
 async fn parts(vault: &VaultArg, upload: &UploadId, session: &Session) -> anyhow::Result<Exit> {
@@ -170,41 +234,83 @@ async fn parts(vault: &VaultArg, upload: &UploadId, session: &Session) -> anyhow
 async fn abort(command: Abort, session: &Session) -> anyhow::Result<Exit> {
     let open = session.vault(&command.vault, false).await?;
     open.require_vault().await?;
-    let mut chosen: Vec<_> = command.upload_id.into_iter().chain(command.more).collect();
-    if chosen.is_empty() {
-        let now = session.clock.now();
-        let least = command.older_than.unwrap_or_default();
-        let old = |upload: &UploadDescription| now.saturating_since(upload.creation_date) >= least;
-        chosen = all_uploads(&open)
-            .await?
-            .into_iter()
-            .filter(old)
-            .map(|upload| upload.upload_id)
-            .collect();
-    }
-    if chosen.is_empty() {
+    let chosen = chosen(command, &open, session).await?;
+    let (vault, many) = (&open.name, chosen.uploads.len() as u64);
+    let mut exit = Exit::Done;
+    if chosen.uploads.is_empty() {
         session.progress.note("no upload to abort");
     } else if session.global.dry_run {
-        session.progress.say(&format!(
-            "would abort {} in the vault {}",
-            count(chosen.len() as u64, "upload"),
-            open.name
-        ));
+        session
+            .progress
+            .say(&format!("would abort {} in the vault {vault}", count(many, "upload")));
     } else {
-        let what = format!(
-            "discard what was sent by {} to the vault {}",
-            count(chosen.len() as u64, "incomplete upload"),
-            open.name
-        );
+        let many = count(many, "incomplete upload");
+        let what = format!("discard what was sent by {many} to the vault {vault}");
         confirm(&session.global, &what)?;
-        for upload in &chosen {
-            open.target().abort_upload(&open.name, upload).await.map_err(|error| {
-                Failure::failed(format!("the upload {upload} was not aborted")).because(error)
-            })?;
-            open.catalog.upload_aborted(open.known, upload)?;
-        }
-        session.progress.note(format!("aborted {}", count(chosen.len() as u64, "upload")));
+        exit = abort_all(&chosen, &open, session).await?;
     }
     open.opened.close().await?;
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// Uploads that are to be aborted.
+struct Chosen {
+    uploads: Vec<UploadId>,
+    /// Whether the user has named each of them.
+    is_named: bool,
+}
+
+async fn chosen(command: Abort, open: &VaultSession, session: &Session) -> anyhow::Result<Chosen> {
+    let named: Vec<_> = command.upload_id.into_iter().chain(command.more).collect();
+    if !named.is_empty() {
+        return Ok(Chosen { uploads: named, is_named: true });
+    }
+    let now = session.clock.now();
+    let least = command.older_than.unwrap_or_default();
+    let old = |upload: &UploadDescription| now.saturating_since(upload.creation_date) >= least;
+    let found = all_uploads(open).await?.into_iter().filter(old);
+    Ok(Chosen { uploads: found.map(|upload| upload.upload_id).collect(), is_named: false })
+}
+
+async fn abort_all(
+    chosen: &Chosen,
+    open: &VaultSession,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    let (mut aborted, mut failed) = (0, 0_u64);
+    for upload in &chosen.uploads {
+        match open.target().abort_upload(&open.name, upload).await {
+            Ok(()) => aborted += 1,
+            // Of those that were found by age, one may have ended by itself meanwhile.
+            Err(error) if error.is_not_found() && !chosen.is_named => {}
+            Err(error) => {
+                failed += 1;
+                let why = anyhow::Error::from(error);
+                session
+                    .progress
+                    .say(&format!("error: the upload {upload} was not aborted: {why:#}"));
+                continue;
+            }
+        }
+        open.catalog.upload_aborted(open.known, upload)?;
+    }
+    if aborted > 0 {
+        session.progress.note(format!("aborted {}", count(aborted, "upload")));
+    }
+    match (failed, aborted) {
+        (0, _) => Ok(Exit::Done),
+        (_, 0) => Err(Failure::failed("nothing could be aborted").into()),
+        _ => Ok(Exit::Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::age;
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let ages = [0, 59, 60, 3599, 3600, 86_399, 86_400, 3_000_000].map(age);
+        assert_eq!(ages, ["0s", "59s", "1m", "59m", "1h", "23h", "1d", "34d"]);
+    }
 }

@@ -8,7 +8,7 @@ use icefield_client::catalog::Errand;
 
 use crate::{
     args::{Cli, Command},
-    commands,
+    commands::{self, vault::Vault},
     errand::words_of,
     failure::{Exit, report},
     output::count,
@@ -128,6 +128,7 @@ async fn go_on(errand: &Errand, session: &Session) -> anyhow::Result<Exit> {
     match &mut command {
         Command::Retrieve(retrieve) => retrieve.no_wait = true,
         Command::Migrate(migrate) => migrate.no_wait = true,
+        Command::Vault(Vault::Purge(purge)) => purge.no_wait = true,
         _ => {}
     }
     let own = Session::beside(session, global, errand.words.clone())?;

@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 
 /// Each command and words that its help has to have.
-const COMMANDS: [(&[&str], &[&str]); 36] = [
+const COMMANDS: [(&[&str], &[&str]); 54] = [
     (
         &["upload"],
         &[
@@ -51,15 +51,39 @@ const COMMANDS: [(&[&str], &[&str]); 36] = [
     (&["inventory", "export"], &["VAULT", "FILE"]),
     (&["inventory", "import"], &["VAULT", "FILE"]),
     (&["uploads"], &["list", "parts", "abort"]),
-    (&["uploads", "list"], &["VAULT"]),
+    (&["uploads", "list"], &["VAULT", "--sizes"]),
     (&["uploads", "parts"], &["VAULT", "UPLOAD_ID"]),
     (&["uploads", "abort"], &["VAULT", "UPLOAD_ID", "--older-than", "--all"]),
-    (&["vault"], &["create", "list", "describe", "delete", "purge"]),
+    (
+        &["vault"],
+        &[
+            "create", "list", "describe", "delete", "purge", "tag", "untag", "tags", "policy",
+            "lock", "notify",
+        ],
+    ),
     (&["vault", "create"], &["VAULT"]),
     (&["vault", "list"], &["TARGET:"]),
     (&["vault", "describe"], &["VAULT"]),
     (&["vault", "delete"], &["VAULT"]),
-    (&["vault", "purge"], &["VAULT"]),
+    (&["vault", "purge"], &["VAULT", "--no-wait", "75", "Examples"]),
+    (&["vault", "tag"], &["VAULT", "KEY=VALUE", "Examples"]),
+    (&["vault", "untag"], &["VAULT", "KEY"]),
+    (&["vault", "tags"], &["VAULT"]),
+    (&["vault", "policy"], &["get", "set", "remove", "Examples"]),
+    (&["vault", "policy", "get"], &["VAULT"]),
+    (&["vault", "policy", "set"], &["VAULT", "FILE", "20,480"]),
+    (&["vault", "policy", "remove"], &["VAULT"]),
+    (&["vault", "lock"], &["start", "complete", "abort", "show", "CANNOT BE UNDONE", "Example"]),
+    (&["vault", "lock", "start"], &["VAULT", "FILE", "24 hours"]),
+    (&["vault", "lock", "complete"], &["VAULT", "LOCK_ID"]),
+    (&["vault", "lock", "abort"], &["VAULT"]),
+    (&["vault", "lock", "show"], &["VAULT"]),
+    (&["vault", "notify"], &["get", "set", "remove", "Examples"]),
+    (&["vault", "notify", "set"], &["VAULT", "--topic", "--event", "archive", "inventory"]),
+    (&["retrieval-policy"], &["get", "set", "Examples"]),
+    (&["retrieval-policy", "set"], &["TARGET:", "LIMIT", "free-tier"]),
+    (&["capacity"], &["list", "purchase", "Examples"]),
+    (&["capacity", "purchase"], &["TARGET:", "price"]),
     (&["job"], &["list", "describe", "start", "output"]),
     (&["job", "list"], &["VAULT"]),
     (&["job", "describe"], &["VAULT", "JOB_ID"]),
@@ -135,7 +159,7 @@ fn completions_are_written_for_every_shell() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let run = sandbox.ok(["completions", shell]);
-        for word in ["retrieve", "part-size", "purge"] {
+        for word in ["retrieve", "part-size", "purge", "retrieval-policy"] {
             assert!(run.text().contains(word), "`{word}` is not in the completions for {shell}");
         }
     }
@@ -155,7 +179,9 @@ fn the_manual_has_a_page_for_the_program_and_each_command() {
     let sandbox = Sandbox::new();
     assert!(sandbox.ok(["man"]).text().contains(".TH icefield 1"));
     sandbox.ok(["man", "--to", "pages"]);
-    for page in ["icefield.1", "icefield-upload.1", "icefield-vault-purge.1"] {
+    for page in
+        ["icefield.1", "icefield-upload.1", "icefield-vault-purge.1", "icefield-vault-lock.1"]
+    {
         assert!(!sandbox.read(format!("pages/{page}")).is_empty());
     }
 }

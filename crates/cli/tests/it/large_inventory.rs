@@ -55,7 +55,7 @@ fn goes_in_and_out(archives: u64) {
 }
 
 /// Writes a vault's inventory as the service does.
-fn write_inventory(path: &Path, archives: u64) {
+pub(crate) fn write_inventory(path: &Path, archives: u64) {
     let mut random = Random::new(7);
     let mut hex = |digits: usize| -> String {
         let mut text = String::new();

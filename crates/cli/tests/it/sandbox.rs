@@ -53,6 +53,15 @@ impl Sandbox {
         Self { root, store, user: None }
     }
 
+    /// Makes another one that has everything that this one has.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        let everything = self.root.path().join(".");
+        let status = Command::new("cp").arg("-a").arg(everything).arg(copy.root.path()).status();
+        assert!(status.unwrap().success());
+        copy
+    }
+
     /// Keeps the store in another folder.
     pub(crate) fn with_store(mut self, store: PathBuf) -> Self {
         self.store = store;

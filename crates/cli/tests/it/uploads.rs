@@ -32,6 +32,10 @@ fn the_parts_of_an_incomplete_upload_are_listed() {
     let parts = sandbox.json(["uploads", "parts", "v", &id]);
     let parts = parts.as_array().unwrap();
     assert!(parts.len() > 2, "{parts:?}");
+    let uploads = sandbox.json(["uploads", "list", "v", "--sizes"]);
+    assert_eq!(uploads[0]["received"], (parts.len() as u64) << 22, "{uploads}");
+    assert!(uploads[0]["age_seconds"].as_u64().is_some(), "{uploads}");
+    assert!(sandbox.json(["uploads", "list", "v"])[0]["received"].is_null());
     for part in parts {
         assert_eq!(part["size"], 4 << 20);
         assert_eq!(part["tree_hash"].as_str().unwrap().len(), 64);

@@ -1,6 +1,10 @@
 //! `vault create|list|describe|delete|purge`.
 
-use crate::sandbox::{OVERHEAD, Sandbox};
+use crate::{
+    large_inventory::write_inventory,
+    sandbox::{OVERHEAD, Sandbox},
+    trees::MIB,
+};
 
 #[test]
 fn vaults_are_made_once_and_listed_in_order() {
@@ -81,4 +85,45 @@ fn a_purge_that_was_killed_goes_on() {
     assert!(run.code == Some(0) || run.stderr.contains("no vault"), "{run}");
     assert_eq!(sandbox.json(["vault", "list"]).as_array().unwrap().len(), 0);
     sandbox.check_store();
+}
+
+#[test]
+fn a_purge_of_a_vault_that_is_gone_already_tells_so_and_forgets_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a", "content");
+    sandbox.ok(["upload", "--create", "v", "a"]);
+    let catalog = sandbox.read(sandbox.catalog());
+    sandbox.ok(["vault", "purge", "v", "--yes"]);
+    // As after a purge that was killed between the vault's end and its own.
+    sandbox.lose_catalog();
+    std::fs::write(sandbox.catalog(), catalog).unwrap();
+    assert_eq!(sandbox.list("v").len(), 1);
+    sandbox.ok(["-n", "vault", "purge", "v"]).says("not in embedded store");
+    sandbox.ok(["vault", "purge", "v", "--yes"]).says("deleted by somebody else");
+    sandbox.fails(1, ["vault", "purge", "v", "--yes"]).says("no vault `v`");
+}
+
+#[test]
+fn a_purge_of_20_000_catalog_rows_takes_little_memory() {
+    purges_what_is_gone(20_000);
+}
+
+#[test]
+#[ignore = "long"]
+fn a_purge_of_1_000_000_catalog_rows_takes_less_than_128_mib() {
+    purges_what_is_gone(1_000_000);
+}
+
+/// Purges a vault of whose archives the catalog knows many, which somebody else has deleted.
+fn purges_what_is_gone(archives: u64) {
+    const LIMIT: u64 = 128 * MIB;
+    let sandbox = Sandbox::new();
+    sandbox.ok(["vault", "create", "v"]);
+    write_inventory(&sandbox.path("vault.json"), archives);
+    sandbox.ok(["inventory", "import", "v", "vault.json"]);
+    let (run, usage) = sandbox.start(["vault", "purge", "v", "--yes"]).finish_with_usage();
+    run.ended(0);
+    eprintln!("purge of {archives} rows: {} MiB", usage.peak_memory / MIB);
+    assert!(usage.peak_memory < LIMIT, "{usage:?}");
+    assert_eq!(sandbox.json(["vault", "list"]).as_array().unwrap().len(), 0);
 }

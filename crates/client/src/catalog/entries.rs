@@ -176,23 +176,7 @@ impl Catalog {
         vault: VaultRef,
         archives: &[ArchiveId],
     ) -> Result<(), CatalogError> {
-        self.write(|tx| {
-            let mut remove = tx.prepare_cached(
-                "DELETE FROM entry WHERE vault = ? AND archive_key = ? AND archive = ?",
-            )?;
-            let mut known =
-                tx.prepare_cached("DELETE FROM manifest WHERE vault = ? AND archive = ?")?;
-            for archive in archives {
-                remove.execute(params![vault.0, archive_key(archive), archive.as_str()])?;
-                if known.execute(params![vault.0, archive.as_str()])? > 0 {
-                    tx.execute(
-                        "DELETE FROM entry WHERE vault = ? AND archive IS NULL AND manifest = ?",
-                        params![vault.0, archive.as_str()],
-                    )?;
-                }
-            }
-            Ok(())
-        })
+        self.write(|tx| remove(tx, vault, archives))
     }
 
     /// Forgets every version without bytes (empty files, folders, links) of these paths.
@@ -211,6 +195,27 @@ impl Catalog {
             Ok(())
         })
     }
+}
+
+/// Removes what is known of archives.
+pub(super) fn remove(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    archives: &[ArchiveId],
+) -> Result<(), CatalogError> {
+    let mut remove =
+        tx.prepare_cached("DELETE FROM entry WHERE vault = ? AND archive_key = ? AND archive = ?")?;
+    let mut known = tx.prepare_cached("DELETE FROM manifest WHERE vault = ? AND archive = ?")?;
+    for archive in archives {
+        remove.execute(params![vault.0, archive_key(archive), archive.as_str()])?;
+        if known.execute(params![vault.0, archive.as_str()])? > 0 {
+            tx.execute(
+                "DELETE FROM entry WHERE vault = ? AND archive IS NULL AND manifest = ?",
+                params![vault.0, archive.as_str()],
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// The value by which archives are indexed.

@@ -18,6 +18,7 @@ mod error;
 mod manifests;
 mod native;
 mod places;
+mod purges;
 mod rates;
 mod refreshes;
 mod retrievals;

@@ -164,7 +164,7 @@ ALTER TABLE numbered_manifest RENAME TO manifest;
 ";
 
 /// Targets over a network: parts that are known by an entity tag, uploads whose completion was asked for, the account that
-/// an endpoint, a region and an access key stand for, and the commands that are to be gone on with.
+/// an endpoint, a region and an access key stand for, the commands that are to be gone on with, and what purges have deleted.
 const VERSION_5: &str = "
 ALTER TABLE part ADD COLUMN etag TEXT;
 ALTER TABLE claim ADD COLUMN completing BLOB;
@@ -186,6 +186,14 @@ CREATE TABLE errand (
     run TEXT,
     UNIQUE (words, folder)
 ) STRICT;
+-- Archives that a purge has deleted, and when: inventories list them for a while, and a purge that was interrupted reads its
+-- inventory again.
+CREATE TABLE purged (
+    vault INTEGER NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
+    archive_key INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    PRIMARY KEY (vault, archive_key)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The folder beside the catalog where runs keep their lock files.

@@ -43,7 +43,7 @@ impl Catalog {
                 "UPDATE entry SET gone = ? WHERE vault = ? AND gone IS NULL",
                 [created, vault.0],
             )?;
-            for table in ["manifest", "claim", "job", "retrieval", "refresh"] {
+            for table in ["manifest", "claim", "job", "retrieval", "refresh", "purged"] {
                 tx.execute(&format!("DELETE FROM {table} WHERE vault = ?"), [vault.0])?;
             }
             Ok(Life::New { gone: gone as u64 })

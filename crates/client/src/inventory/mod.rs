@@ -35,6 +35,8 @@ pub use reconcile::{ReconcileError, Reconciliation, RefreshReport, apply_manifes
 pub use refresh::{RefreshError, RefreshOptions, refresh};
 pub use write::{ExportForm, ExportReport, WriteError, write};
 
+pub(crate) use refresh::is_whole_inventory;
+
 /// Refusals that are kept by name; more are only counted.
 const MAX_NAMED_REFUSALS: usize = 100;
 

@@ -329,7 +329,7 @@ impl Refresh<'_> {
 }
 
 /// Whether a job lists all of a vault.
-fn is_whole_inventory(job: &JobDescription) -> bool {
+pub(crate) fn is_whole_inventory(job: &JobDescription) -> bool {
     let whole = job.inventory_retrieval_parameters.as_ref().is_none_or(|found| {
         found.start_date.is_none()
             && found.end_date.is_none()

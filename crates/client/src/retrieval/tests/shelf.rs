@@ -53,6 +53,36 @@ pub(crate) struct State {
     pub(crate) created: i64,
     /// An archive that the first inventory has missed.
     pub(crate) inventory_without: Option<ArchiveId>,
+    /// How long inventories lag.
+    pub(crate) lag: Duration,
+    /// What the service counts and lists by, where it does not look at the archives themselves.
+    pub(crate) inventory: Option<OldInventory>,
+    /// Archives that nobody may delete.
+    pub(crate) locked: HashSet<ArchiveId>,
+    /// Archives that were asked to be deleted, in order.
+    pub(crate) deletes: Vec<ArchiveId>,
+    /// There is no vault any more once so many archives were deleted.
+    pub(crate) lost_after: Option<usize>,
+}
+
+/// An inventory that the service has made some time ago.
+#[derive(Debug)]
+pub(crate) struct OldInventory {
+    pub(crate) date: Timestamp,
+    pub(crate) archives: BTreeMap<ArchiveId, Bytes>,
+    /// How often the vault is asked to be deleted until the service makes a new one.
+    pub(crate) asked_until_new: u64,
+}
+
+impl State {
+    fn check_vault(&self) -> Result<(), TargetError> {
+        match self.lost_after {
+            Some(deletes) if self.deletes.len() >= deletes => {
+                Err(refused(ErrorCode::ResourceNotFound, "Vault not found: v"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 pub(crate) fn tree_hash(bytes: &[u8]) -> TreeHash {
@@ -90,9 +120,11 @@ impl Shelf {
     fn inventory(&self, job: &JobId) -> Bytes {
         let first = job.as_str() == "job-0001";
         let arn = "arn:aws:glacier:us-west-2:012345678901:vaults/v".parse().unwrap();
-        let mut writer = JsonInventoryWriter::new(Vec::new(), &arn, Timestamp::UNIX_EPOCH).unwrap();
         let state = self.state();
-        for (id, bytes) in &state.archives {
+        let date = state.inventory.as_ref().map_or(Timestamp::UNIX_EPOCH, |old| old.date);
+        let mut writer = JsonInventoryWriter::new(Vec::new(), &arn, date).unwrap();
+        let listed = state.inventory.as_ref().map_or(&state.archives, |old| &old.archives);
+        for (id, bytes) in listed {
             if first && state.inventory_without.as_ref() == Some(id) {
                 continue;
             }
@@ -132,7 +164,7 @@ impl Target for Arc<Shelf> {
     }
 
     fn inventory_lag(&self) -> Duration {
-        Duration::ZERO
+        self.state().lag
     }
 
     async fn create_vault(&self, _: &VaultName) -> Result<(), TargetError> {
@@ -141,10 +173,13 @@ impl Target for Arc<Shelf> {
 
     async fn describe_vault(&self, _: &VaultName) -> Result<VaultDescription, TargetError> {
         let state = self.state();
+        state.check_vault()?;
+        let inventory = state.inventory.as_ref();
+        let counted = inventory.map_or(&state.archives, |old| &old.archives);
         Ok(VaultDescription {
             creation_date: Timestamp::from_unix_millis(state.created),
-            last_inventory_date: None,
-            number_of_archives: state.archives.len() as u64,
+            last_inventory_date: inventory.map(|old| old.date),
+            number_of_archives: counted.len() as u64,
             size_in_bytes: 0,
             vault_arn: "arn:aws:glacier:us-west-2:012345678901:vaults/v".parse().unwrap(),
             vault_name: VaultName::parse("v").unwrap(),
@@ -157,7 +192,18 @@ impl Target for Arc<Shelf> {
 
     async fn delete_vault(&self, _: &VaultName) -> Result<(), TargetError> {
         let mut state = self.state();
-        if state.recently_written || !state.archives.is_empty() {
+        state.check_vault()?;
+        let State { inventory, archives, .. } = &mut *state;
+        let mut counts_as_empty = archives.is_empty();
+        if let Some(old) = inventory {
+            counts_as_empty &= old.archives.is_empty();
+            old.asked_until_new = old.asked_until_new.saturating_sub(1);
+            if old.asked_until_new == 0 {
+                old.archives.clone_from(archives);
+                old.date = old.date.saturating_add(Duration::from_hours(24));
+            }
+        }
+        if state.recently_written || !counts_as_empty {
             let message = "Vault not empty or recently written to: v";
             return Err(refused(ErrorCode::InvalidParameterValue, message));
         }
@@ -176,7 +222,13 @@ impl Target for Arc<Shelf> {
 
     async fn delete_archive(&self, _: &VaultName, archive: &ArchiveId) -> Result<(), TargetError> {
         self.call().await;
-        self.state().archives.remove(archive);
+        let mut state = self.state();
+        state.check_vault()?;
+        state.deletes.push(archive.clone());
+        if state.locked.contains(archive) {
+            return Err(refused(ErrorCode::AccessDenied, "a lock forbids it"));
+        }
+        state.archives.remove(archive);
         Ok(())
     }
 
@@ -229,6 +281,7 @@ impl Target for Arc<Shelf> {
         _: Option<&str>,
     ) -> Result<Page<UploadDescription>, TargetError> {
         let state = self.state();
+        state.check_vault()?;
         let items = state.uploads.iter().map(|upload| UploadDescription {
             description: None,
             creation_date: Timestamp::UNIX_EPOCH,

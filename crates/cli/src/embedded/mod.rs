@@ -1,6 +1,8 @@
 //! The embedded target: the engine in this process. No HTTP, no signature, no second hash: the engine's leaves are the
 //! upload's tree hash, and what it reads has been verified against them.
 
+mod administration;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -8,8 +10,11 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use icefield_client::target::{
-    Archived, Body, ListedPart, NewArchive, Output, PartMark, StoredPart, Target, TargetError,
+use icefield_client::{
+    administration::Administration,
+    target::{
+        Archived, Body, ListedPart, NewArchive, Output, PartMark, StoredPart, Target, TargetError,
+    },
 };
 use icefield_engine::{
     Access, Caller, Engine, EngineError, JobListFilter, RequestedRange, Resource, Settings,
@@ -124,6 +129,10 @@ impl Target for Embedded {
         Duration::ZERO
     }
 
+    fn administration(&self) -> Option<&dyn Administration> {
+        Some(self)
+    }
+
     async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError> {
         let access = self.access(Operation::CreateVault, vault, None).await?;
         self.engine.create_vault(&access).await.map(drop).map_err(refused)
@@ -138,8 +147,7 @@ impl Target for Embedded {
         &self,
         marker: Option<&str>,
     ) -> Result<Page<VaultDescription>, TargetError> {
-        let resource = Resource::account(&self.account);
-        let access = self.authorize(Operation::ListVaults, resource).await?;
+        let access = self.account_access(Operation::ListVaults).await?;
         self.engine.list_vaults(&access, marker, None).await.map_err(refused)
     }
 

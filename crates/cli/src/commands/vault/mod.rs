@@ -1,20 +1,27 @@
-//! `icefield vault create|list|describe|delete|purge`.
+//! `icefield vault`: vaults themselves, here; what is set for them in a file for each group of commands.
+
+mod lock;
+mod notify;
+mod policy;
+mod purge;
+mod tags;
+
+use std::sync::Arc;
 
 use clap::Subcommand;
-use icefield_client::remove::{self, Purged};
+use icefield_client::{Target, TargetError, administration::Administration};
 use icefield_protocol::VaultDescription;
 use serde::Serialize;
 
 use crate::{
     args::{TargetArg, VaultArg},
-    commands::delete::context,
     failure::{Exit, Failure},
     output::{Record, count, one, size, stdout_rows},
     prompt::confirm,
-    session::Session,
+    session::{Session, VaultSession},
 };
 
-/// Make, list, describe and delete vaults
+/// Make, list, describe and delete vaults; tag, guard and lock them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Vault {
     /// Make a vault; one that exists is left as it is
@@ -43,11 +50,37 @@ pub(crate) enum Vault {
         /// The vault
         vault: VaultArg,
     },
-    /// Delete every archive of a vault, then the vault; run it again if it was interrupted
-    Purge {
+    Purge(purge::Purge),
+    /// Give a vault tags, KEY=VALUE
+    Tag(tags::Tag),
+    /// Take tags from a vault
+    Untag(tags::Untag),
+    /// List the tags of a vault
+    Tags {
         /// The vault
         vault: VaultArg,
     },
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
+    Lock(lock::Lock),
+    #[command(subcommand)]
+    Notify(notify::Notify),
+}
+
+impl Vault {
+    /// Whether it changes nothing.
+    pub(crate) fn only_tells(&self) -> bool {
+        use self::{lock::Lock, notify::Notify, policy::Policy};
+        match self {
+            Self::List { .. } | Self::Describe { .. } | Self::Tags { .. } => true,
+            Self::Policy(policy) => matches!(policy, Policy::Get { .. }),
+            Self::Lock(lock) => matches!(lock, Lock::Show { .. }),
+            Self::Notify(notify) => matches!(notify, Notify::Get { .. }),
+            Self::Create { .. } | Self::Delete { .. } | Self::Purge(_) => false,
+            Self::Tag(_) | Self::Untag(_) => false,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -98,8 +131,60 @@ pub(crate) async fn run(command: Vault, session: &Session) -> anyhow::Result<Exi
         Vault::List { target } => list(target.as_ref(), session).await,
         Vault::Describe { vault } => describe(&vault, session).await,
         Vault::Delete { vault } => delete(&vault, session).await,
-        Vault::Purge { vault } => purge(&vault, session).await,
+        Vault::Purge(command) => purge::run(command, session).await,
+        Vault::Tag(command) => tags::tag(command, session).await,
+        Vault::Untag(command) => tags::untag(command, session).await,
+        Vault::Tags { vault } => tags::list(&vault, session).await,
+        Vault::Policy(command) => policy::run(command, session).await,
+        Vault::Lock(command) => lock::run(command, session).await,
+        Vault::Notify(command) => notify::run(command, session).await,
     }
+}
+
+/// What can be set at a target beside its archives.
+///
+/// # Errors
+///
+/// When there is nothing of it at this kind of target.
+pub(crate) fn administration(target: &Arc<dyn Target>) -> Result<&dyn Administration, Failure> {
+    target.administration().ok_or_else(|| {
+        Failure::failed(format!(
+            "{} has no tags, policies, locks, notifications and capacity of vaults",
+            target.describe()
+        ))
+        .hint("they belong to the vault API: name an embedded store, an icefield server or Amazon Glacier as target")
+    })
+}
+
+/// What a vault's settings were asked for; `None` when the vault has nothing of it.
+///
+/// # Errors
+///
+/// Without the vault: names the nearest one.
+async fn found<T>(
+    open: &VaultSession,
+    answer: Result<T, TargetError>,
+) -> anyhow::Result<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => {
+            open.require_vault().await?;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What became of a change of a vault's settings.
+///
+/// # Errors
+///
+/// Without the vault: names the nearest one.
+async fn done<T>(open: &VaultSession, answer: Result<T, TargetError>) -> anyhow::Result<T> {
+    if matches!(&answer, Err(error) if error.is_not_found()) {
+        open.require_vault().await?;
+    }
+    Ok(answer?)
 }
 
 async fn create(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
@@ -170,42 +255,4 @@ async fn delete(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
     }
     open.opened.close().await?;
     Ok(Exit::Done)
-}
-
-async fn purge(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
-    let open = session.vault(vault, false).await?;
-    let description = open.require_vault().await?;
-    let plan = remove::plan_purge(&open.catalog, open.known)?;
-    let archives = description.number_of_archives.max(plan.archives.len() as u64);
-    let what = format!(
-        "delete the vault {} in {} with all of its archives ({archives}, {})",
-        open.name,
-        open.target().describe(),
-        size(plan.bytes())
-    );
-    if session.global.dry_run {
-        session.progress.say(&format!("would {what}"));
-        open.opened.close().await?;
-        return Ok(Exit::Done);
-    }
-    confirm(&session.global, &what)?;
-    let purged = remove::purge(&context(&open, session), false).await?;
-    session.progress.finish();
-    open.opened.close().await?;
-    match purged {
-        Purged::Done(report) => {
-            session.progress.note(format!(
-                "deleted {} ({}) and the vault",
-                count(report.deleted, "archive"),
-                size(report.bytes)
-            ));
-            Ok(Exit::Done)
-        }
-        Purged::NotReady { report, why } => Err(Failure::not_ready(format!(
-            "{} archives were deleted, the vault is not gone yet: {why}",
-            report.deleted
-        ))
-        .hint("run the same command again later")
-        .into()),
-    }
 }
