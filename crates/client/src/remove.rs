@@ -8,7 +8,7 @@ use std::{collections::HashSet, io, num::NonZeroUsize, sync::Arc};
 use futures_util::{StreamExt as _, stream};
 use icefield_protocol::{
     ArchiveId, ErrorCode, InventoryError, InventoryItem, InventoryParameters, JobAction, JobId,
-    JobRequest, JobStatus, VaultName, read_json,
+    JobRequest, JobStatus, Timestamp, VaultName, read_json,
 };
 
 use crate::{
@@ -61,6 +61,8 @@ pub struct PlannedDelete {
     pub path: Option<CatalogPath>,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
+    /// When it was archived, if known.
+    pub uploaded: Option<Timestamp>,
 }
 
 impl DeletePlan {
@@ -136,6 +138,7 @@ pub fn plan_delete(
             plan.archives.push(PlannedDelete {
                 archive: archive.clone(),
                 size: known.as_ref().and_then(Entry::known_size),
+                uploaded: known.as_ref().and_then(Entry::known_uploaded),
                 path: known.map(|entry| entry.path),
             });
         }
@@ -157,10 +160,11 @@ pub fn plan_delete(
 
 impl DeletePlan {
     fn add(&mut self, entry: Entry, seen: &mut HashSet<ArchiveId>) {
-        let size = entry.known_size();
+        let (size, uploaded) = (entry.known_size(), entry.known_uploaded());
         match entry.archive {
             Some(archive) if seen.insert(archive.clone()) => {
-                self.archives.push(PlannedDelete { archive, path: Some(entry.path), size });
+                let path = Some(entry.path);
+                self.archives.push(PlannedDelete { archive, path, size, uploaded });
             }
             Some(_) => {}
             None => self.without_bytes.push(entry.path),
@@ -233,7 +237,12 @@ pub fn plan_purge(catalog: &Catalog, vault: VaultRef) -> Result<DeletePlan, Cata
     let query = EntryQuery { versions: true, as_of: None };
     catalog.for_each(vault, &query, &mut |entry: Entry| {
         if let Some(manifest) = entry.manifest.clone().filter(|id| seen.insert(id.clone())) {
-            plan.archives.push(PlannedDelete { archive: manifest, path: None, size: None });
+            plan.archives.push(PlannedDelete {
+                archive: manifest,
+                path: None,
+                size: None,
+                uploaded: entry.known_uploaded(),
+            });
         }
         plan.add(entry, &mut seen);
         Ok::<(), CatalogError>(())
@@ -390,6 +399,7 @@ async fn inventory(
                 archive: item.archive_id,
                 path: None,
                 size: Some(item.size),
+                uploaded: Some(item.created),
             });
             Ok::<(), std::convert::Infallible>(())
         });
