@@ -6,8 +6,9 @@ use icefield_protocol::VaultDescription;
 use serde::Serialize;
 
 use crate::{
-    args::{TargetArg, VaultArg},
-    commands::delete::context,
+    args::{Format, TargetArg, VaultArg},
+    commands::delete::{Fee, context, fee, tell_plan},
+    cost,
     failure::{Exit, Failure},
     output::{Record, count, one, size, stdout_rows},
     prompt::confirm,
@@ -183,12 +184,29 @@ async fn purge(vault: &VaultArg, session: &Session) -> anyhow::Result<Exit> {
         open.target().describe(),
         size(plan.bytes())
     );
+    let mut fee = fee(&plan, &open, session)?;
+    let unknown = archives - plan.archives.len() as u64;
+    if let Some(fee) = fee.as_mut().filter(|_| unknown > 0) {
+        fee.cost.notes.push(format!(
+            "{} that the catalog does not know are not counted",
+            count(unknown, "archive")
+        ));
+    }
+    let cost = fee.as_ref().map(|fee| &fee.cost);
     if session.global.dry_run {
         session.progress.say(&format!("would {what}"));
+        cost::say_would(cost, &open.opened, session);
+        if session.format() != Format::Table {
+            tell_plan(&plan, cost, session.format())?;
+        }
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
-    confirm(&session.global, &what)?;
+    let for_what = fee.as_ref().map(Fee::in_words).unwrap_or_default();
+    if let Some(cost) = cost.filter(|cost| !for_what.is_empty() || !cost.notes.is_empty()) {
+        cost::say(cost, session);
+    }
+    confirm(&session.global, &format!("{what}{for_what}"))?;
     let purged = remove::purge(&context(&open, session), false).await?;
     session.progress.finish();
     open.opened.close().await?;

@@ -19,6 +19,7 @@ mod trees;
 
 mod bad_input;
 mod changing_file;
+mod costs;
 mod damage;
 mod delete;
 mod forms;

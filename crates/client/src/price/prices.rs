@@ -91,6 +91,11 @@ impl Prices {
         Deleting { prices: self, now, byte_days: 0, early: 0, undated: 0 }
     }
 
+    /// Returns the days that an archive is charged for at least.
+    pub fn minimum_days(&self) -> u32 {
+        self.rules.minimum_days
+    }
+
     /// Bytes that an archive is charged as, without what is added to it.
     fn billed(&self, size: u64) -> u64 {
         size.max(self.rules.smallest)

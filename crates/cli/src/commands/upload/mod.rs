@@ -2,6 +2,7 @@
 
 mod beginning;
 mod outcomes;
+mod priced;
 
 use std::{
     ffi::OsString,
@@ -29,10 +30,12 @@ use icefield_protocol::{Description, PartSize};
 use self::{
     beginning::say_beginning,
     outcomes::{Told, exit, is_nothing, nothing_chosen, say_end},
+    priced::Priced,
 };
 use crate::{
     args::VaultArg,
     commands::list::{knows_nothing, patterns},
+    cost,
     failure::{Exit, Failure},
     output::{count, printable, size},
     session::Session,
@@ -182,7 +185,7 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
             ));
         }
     }
-    say_beginning(&command, &input, &selection, &open, session)?;
+    let input = say_beginning(&command, &options, input, &selection, &open, session).await?;
     let is_stream = matches!(input, Input::Stream(_));
     if !is_stream && !session.global.dry_run {
         session.begin_errand(&open.catalog, &command.vault)?;
@@ -197,8 +200,16 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         events: session.events(),
         cancel: Cancel::never(),
     };
+    let prices = if session.global.dry_run { cost::prices(&open.opened, session)? } else { None };
+    let priced = |prices| Priced::new(prices, options.part_size, is_stream);
+    let mut priced = prices.as_ref().map(priced);
     let report = {
-        let mut tell = |outcome| told.tell(outcome);
+        let mut tell = |outcome| {
+            if let (Some(priced), Outcome::WouldUpload { size, .. }) = (&mut priced, &outcome) {
+                priced.add(*size);
+            }
+            told.tell(outcome);
+        };
         match input {
             Input::Roots(roots) => upload(context, options, roots, selection, &mut tell).await?,
             Input::Stream(path) => {
@@ -206,9 +217,16 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
             }
         }
     };
+    let cost = priced.map(Priced::cost);
+    if let Some(cost) = &cost {
+        told.would_pay(cost);
+    }
     told.finish()?;
     if !is_nothing(&report) {
         say_end(&report, session);
+    }
+    if session.global.dry_run {
+        cost::say_would(cost.as_ref(), &open.opened, session);
     }
     if is_stream && report.noted > 0 {
         session.progress.say("warning: standard input was empty: an empty file is recorded");
@@ -264,6 +282,7 @@ fn would_begin(
     }
     told.finish()?;
     session.progress.note(format!("would upload {} ({})", count(files, "file"), size(bytes)));
+    session.progress.note(format!("costs nothing: embedded store {}", store.display()));
     Ok(Exit::Done)
 }
 

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use icefield_client::{
     catalog::Entry,
     inventory::InventoryFile,
+    price::Cost,
     transfer::upload::{Outcome, UploadReport, UploadedFile},
 };
 use icefield_protocol::VaultName;
@@ -76,6 +77,16 @@ impl<'a> Told<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Tells scripts what a dry run would cost.
+    pub(super) fn would_pay(&mut self, cost: &Cost) {
+        if self.session.format() == Format::Table {
+            return;
+        }
+        if let Err(error) = self.rows.push(&WouldRecord::pay(cost)) {
+            self.broken.get_or_insert(error.into());
+        }
     }
 
     fn keep(&mut self, entry: &Entry) -> anyhow::Result<()> {
