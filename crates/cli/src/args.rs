@@ -48,6 +48,9 @@ pub(crate) struct Global {
     /// Override the target's endpoint
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// Take prices from this file in place of those inside (docs/costs.md)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
     /// No progress, only errors and the data
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,

@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) file: PathBuf,
     default_target: String,
     targets: BTreeMap<String, TargetConfig>,
+    /// A file with prices that replace those inside.
+    pub(crate) prices: Option<PathBuf>,
     /// Where the catalog is.
     pub(crate) catalog: PathBuf,
     /// Where the embedded store is when no target says otherwise.
@@ -133,6 +135,7 @@ impl TargetConfig {
 #[serde(deny_unknown_fields)]
 struct File {
     default_target: Option<String>,
+    prices: Option<PathBuf>,
     #[serde(default)]
     target: BTreeMap<String, TargetConfig>,
 }
@@ -156,7 +159,11 @@ impl Config {
         let default_target = variable("ICEFIELD_TARGET")
             .or(read.default_target)
             .unwrap_or_else(|| EMBEDDED.to_owned());
+        // One that the file names is meant from where the file is.
+        let folder = file.parent();
+        let named = read.prices.map(|prices| folder.map_or(prices.clone(), |at| at.join(&prices)));
         Ok(Self {
+            prices: global.prices.clone().or(named),
             file,
             default_target,
             targets: read.target,

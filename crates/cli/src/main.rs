@@ -7,6 +7,7 @@ mod admin;
 mod args;
 mod commands;
 mod config;
+mod cost;
 mod embedded;
 mod errand;
 mod failure;

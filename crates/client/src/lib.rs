@@ -21,6 +21,7 @@ pub mod path;
 pub mod pattern;
 #[cfg(unix)]
 pub mod place;
+pub mod price;
 #[cfg(unix)]
 pub mod remove;
 #[cfg(unix)]

@@ -3,7 +3,11 @@
 use std::{ffi::OsString, sync::Arc};
 
 use clap::Args;
-use icefield_client::remove::{self, DeletePlan, RemoveContext};
+use icefield_client::{
+    catalog::{Entry, EntryQuery},
+    price::{Cost, Usd},
+    remove::{self, DeletePlan, RemoveContext},
+};
 use icefield_protocol::ArchiveId;
 
 use crate::{
@@ -12,6 +16,7 @@ use crate::{
         list::{no_match, patterns, say_unmatched},
         would::WouldRecord,
     },
+    cost,
     failure::{Exit, Failure},
     output::{count, printable, size, stdout_rows},
     prompt::confirm,
@@ -58,7 +63,78 @@ pub(crate) fn say_plan(plan: &DeletePlan, session: &Session) {
     }
 }
 
-fn tell_plan(plan: &DeletePlan, format: Format) -> anyhow::Result<()> {
+/// The fee for what has not been stored for as long as is charged at least.
+pub(crate) struct Fee {
+    pub(crate) cost: Cost,
+    /// How many archives that are, and how long they are charged for.
+    early: u64,
+    minimum_days: u32,
+}
+
+impl Fee {
+    /// Returns what to say when asking whether to delete; nothing if it costs nothing.
+    pub(crate) fn in_words(&self) -> String {
+        match self.cost.once() {
+            Usd::ZERO => String::new(),
+            fee => format!(
+                ", for {fee}, because {} charged for {} days",
+                match self.early {
+                    1 => "one archive is".to_owned(),
+                    early => format!("{early} archives are"),
+                },
+                self.minimum_days
+            ),
+        }
+    }
+}
+
+/// Returns what a plan costs, where somebody charges.
+pub(crate) fn fee(
+    plan: &DeletePlan,
+    open: &VaultSession,
+    session: &Session,
+) -> anyhow::Result<Option<Fee>> {
+    let Some(prices) = cost::prices(&open.opened, session)? else { return Ok(None) };
+    let mut sum = prices.deleting(session.clock.now());
+    for archive in &plan.archives {
+        sum.add(archive.size.unwrap_or(0), archive.uploaded);
+    }
+    let mut cost = sum.cost();
+    let unknown = plan.archives.iter().filter(|archive| archive.size.is_none()).count();
+    if unknown > 0 {
+        cost.notes.push(format!(
+            "the size of {} is not known and not counted",
+            count(unknown as u64, "archive")
+        ));
+    }
+    Ok(Some(Fee { cost, early: sum.early(), minimum_days: prices.minimum_days() }))
+}
+
+/// Returns what it costs to delete all that the catalog knows of a vault, where somebody charges.
+pub(crate) fn fee_of_all(
+    open: &VaultSession,
+    session: &Session,
+) -> anyhow::Result<Option<Fee>> {
+    let Some(prices) = cost::prices(&open.opened, session)? else { return Ok(None) };
+    let mut sum = prices.deleting(session.clock.now());
+    let query = EntryQuery { versions: true, as_of: None };
+    open.catalog.for_each(open.known, &query, &mut |entry: Entry| -> anyhow::Result<()> {
+        if entry.archive.is_some() {
+            sum.add(entry.known_size().unwrap_or(0), entry.known_uploaded());
+        }
+        Ok(())
+    })?;
+    let mut cost = sum.cost();
+    cost.notes.push("what the catalog does not know is not counted".to_owned());
+    Ok(Some(Fee { cost, early: sum.early(), minimum_days: prices.minimum_days() }))
+}
+
+/// Tells scripts what would be deleted, and what it would cost.
+pub(crate) fn tell_plan(
+    plan: &DeletePlan,
+    cost: Option<&Cost>,
+    format: Format,
+) -> anyhow::Result<()> {
     let mut rows = stdout_rows(format);
     for planned in &plan.archives {
         let would = WouldRecord::new("delete", planned.path.as_ref()).archive(&planned.archive);
@@ -66,6 +142,9 @@ fn tell_plan(plan: &DeletePlan, format: Format) -> anyhow::Result<()> {
     }
     for path in &plan.without_bytes {
         rows.push(&WouldRecord::new("forget", Some(path)))?;
+    }
+    if let Some(cost) = cost {
+        rows.push(&WouldRecord::pay(cost))?;
     }
     rows.finish()?;
     Ok(())
@@ -91,15 +170,22 @@ pub(crate) async fn run(command: Delete, session: &Session) -> anyhow::Result<Ex
     if !session.global.quiet {
         say_plan(&plan, session);
     }
+    let fee = fee(&plan, &open, session)?;
+    let cost = fee.as_ref().map(|fee| &fee.cost);
     if session.global.dry_run {
         session.progress.say(&format!("would {what}"));
+        cost::say_would(cost, &open.opened, session);
         if session.format() != Format::Table {
-            tell_plan(&plan, session.format())?;
+            tell_plan(&plan, cost, session.format())?;
         }
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
-    confirm(&session.global, &what)?;
+    let for_what = fee.as_ref().map(Fee::in_words).unwrap_or_default();
+    if let Some(cost) = cost.filter(|_| !for_what.is_empty()) {
+        cost::say(cost, session);
+    }
+    confirm(&session.global, &format!("{what}{for_what}"))?;
     let report = remove::delete(&context(&open, session), plan).await?;
     session.progress.finish();
     session.progress.note(format!(

@@ -13,9 +13,10 @@ use clap::Args;
 use icefield_client::{
     catalog::Entry,
     inventory::{FileItem, read},
+    price::{Cost, NoSuchTier, Prices, Usd},
     retrieval::{
-        Plan, RetrieveContext, RetrieveOptions, RetrieveReport, RetrievedFile, Status, plan,
-        retrieve, retrieve_to_writer,
+        Plan, Quote, RetrieveContext, RetrieveOptions, RetrieveReport, RetrievedFile, Status, plan,
+        quote, retrieve, retrieve_to_writer,
     },
 };
 use icefield_protocol::{ArchiveId, ByteRange, Tier, Timestamp};
@@ -30,8 +31,10 @@ use crate::{
         upload::parse_size,
         would::WouldRecord,
     },
+    cost::{self, RESTORE_DAYS},
     failure::{Exit, Failure},
     output::{ROWS_FOR_PEOPLE, Record, Rows, count, size, stdout_rows},
+    prompt::confirm,
     session::{Session, VaultSession},
 };
 
@@ -63,9 +66,9 @@ pub(crate) struct Retrieve {
     /// Only these bytes of one file, the last one included
     #[arg(long, value_name = "FIRST-LAST")]
     range: Option<ByteRange>,
-    /// Go ahead without asking if it costs at most this much (an embedded store costs nothing)
-    #[arg(long, value_name = "USD", value_parser = parse_usd)]
-    max_cost: Option<f64>,
+    /// Go ahead without asking if it costs at most this much, and not at all if it costs more
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<Usd>,
     /// Ask for at most so many bytes an hour, counted over all runs
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_rate: Option<u64>,
@@ -75,14 +78,6 @@ pub(crate) struct Retrieve {
     /// Replace files that are there and different
     #[arg(long)]
     overwrite: bool,
-}
-
-/// A sum of money.
-fn parse_usd(text: &str) -> Result<f64, String> {
-    match text.trim_start_matches('$').parse::<f64>() {
-        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(usd),
-        _ => Err("an amount is written 12.50".to_owned()),
-    }
 }
 
 /// A retrieved file.
@@ -173,10 +168,14 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
     }
     let is_partly_refused =
         say_unmatched(&plan.unmatched, &command.pattern, session) || is_partly_refused;
+    let price = price(&context, &plan, command.tier, &open, session).await?;
     if session.global.dry_run {
-        tell_plan(&plan, &open, session)?;
+        tell_plan(&plan, price.as_ref().map(|price| &price.cost), &open, session)?;
         open.opened.close().await?;
         return Ok(Exit::Done);
+    }
+    if let Some(price) = &price {
+        consent(price, &command, &plan, &open, session)?;
     }
     if command.to != Path::new("-") {
         session.begin_errand(&open.catalog, &command.vault)?;
@@ -189,6 +188,82 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
     drop(context);
     open.opened.close().await?;
     Ok(if exit == Exit::Done && is_partly_refused { Exit::Some } else { exit })
+}
+
+/// What a retrieval costs, and would cost if it were not hurried.
+struct Price {
+    cost: Cost,
+    bulk: Option<Usd>,
+}
+
+/// Finds out what a plan costs, where somebody charges. Jobs that an earlier run has started are paid for.
+async fn price(
+    context: &RetrieveContext,
+    plan: &Plan,
+    tier: Tier,
+    open: &VaultSession,
+    session: &Session,
+) -> anyhow::Result<Option<Price>> {
+    let Some(prices) = cost::prices(&open.opened, session)? else { return Ok(None) };
+    let quote = quote(context, plan).await?;
+    let cost = cost_of(&quote, &prices, tier).map_err(|error| {
+        Failure::usage(error.to_string()).hint("choose another one: --tier standard, --tier bulk")
+    })?;
+    let bulk = cost_of(&quote, &prices, Tier::Bulk).ok().map(|cost| cost.once());
+    Ok(Some(Price { cost, bulk }))
+}
+
+fn cost_of(quote: &Quote, prices: &Prices, tier: Tier) -> Result<Cost, NoSuchTier> {
+    /// An output is read in ranges of at least this many bytes.
+    const READ_BYTES: u64 = 16 << 20;
+    let mut sum = prices.retrieving(tier, RESTORE_DAYS)?;
+    quote.jobs.iter().for_each(|bytes| sum.add_job(*bytes));
+    quote.reads.iter().for_each(|bytes| sum.add_read(*bytes, bytes.div_ceil(READ_BYTES).max(1)));
+    let mut cost = sum.cost();
+    if quote.unknown > 0 {
+        cost.notes.push(format!(
+            "the size of {} is not known and not counted: icefield inventory refresh finds out",
+            count(quote.unknown, "file")
+        ));
+    }
+    Ok(cost)
+}
+
+/// Says what it costs, and asks, unless `--max-cost` has answered already.
+fn consent(
+    Price { cost, bulk }: &Price,
+    command: &Retrieve,
+    plan: &Plan,
+    open: &VaultSession,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let once = cost.once();
+    if once == Usd::ZERO {
+        return Ok(());
+    }
+    let what = format!(
+        "retrieve {} ({}) from {}",
+        count(plan.files.len() as u64, "file"),
+        size(plan.bytes()),
+        open.target().describe(),
+    );
+    cost::say(cost, session);
+    match command.max_cost {
+        Some(most) if once <= most => Ok(()),
+        Some(most) => {
+            let mut refused = Failure::usage(format!(
+                "to {what} costs {once}, and --max-cost is {most}: nothing was started"
+            ));
+            if let Some(bulk) = bulk.filter(|bulk| *bulk < once && command.tier != Tier::Bulk) {
+                refused = refused.hint(format!("--tier bulk takes longer and costs {bulk}"));
+            }
+            Err(refused
+                .hint(format!("to pay it: --max-cost {}", once.to_string().replace(['$', ','], "")))
+                .hint("or name fewer files; what an earlier run has asked for is not paid again")
+                .into())
+        }
+        None => confirm(&session.global, &format!("{what} for {once}")),
+    }
 }
 
 /// Reads what an inventory file lists, and counts what of it is refused.
@@ -216,9 +291,14 @@ fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<(Vec<Entr
     Ok((entries, refused))
 }
 
-fn tell_plan(plan: &Plan, open: &VaultSession, session: &Session) -> anyhow::Result<()> {
+fn tell_plan(
+    plan: &Plan,
+    cost: Option<&Cost>,
+    open: &VaultSession,
+    session: &Session,
+) -> anyhow::Result<()> {
     session.progress.say(&format!(
-        "would retrieve {} ({}) from {}, make {} links and empty files and {}, and skip {} that are there; this costs nothing",
+        "would retrieve {} ({}) from {}, make {} links and empty files and {}, and skip {} that are there",
         count(plan.files.len() as u64, "file"),
         size(plan.bytes()),
         open.target().describe(),
@@ -232,6 +312,7 @@ fn tell_plan(plan: &Plan, open: &VaultSession, session: &Session) -> anyhow::Res
     for hint in hints(plan.refused.iter().map(|(_, why)| why.as_str())) {
         session.progress.note(hint);
     }
+    cost::say_would(cost, &open.opened, session);
     if session.format() == Format::Table {
         return Ok(());
     }
@@ -248,6 +329,9 @@ fn tell_plan(plan: &Plan, open: &VaultSession, session: &Session) -> anyhow::Res
     }
     for (entry, why) in &plan.refused {
         rows.push(&WouldRecord::new("refuse", Some(&entry.path)).why(why))?;
+    }
+    if let Some(cost) = cost {
+        rows.push(&WouldRecord::pay(cost))?;
     }
     rows.finish()?;
     Ok(())

@@ -1,11 +1,12 @@
 //! What a dry run would do, as records: the same field `would` in every command.
 
-use icefield_client::CatalogPath;
+use icefield_client::{CatalogPath, price::Cost};
 use icefield_protocol::ArchiveId;
 use serde::Serialize;
 
 use crate::{
     commands::list::path_base64,
+    cost::{CostRecord, dollars},
     output::{Record, size},
 };
 
@@ -20,6 +21,13 @@ pub(crate) struct WouldRecord {
     would: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// The last record, where somebody charges: `would` is `pay` then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd_per_month: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostRecord>,
 }
 
 impl WouldRecord {
@@ -31,6 +39,19 @@ impl WouldRecord {
             size: None,
             would,
             why: None,
+            cost_usd: None,
+            cost_usd_per_month: None,
+            cost: None,
+        }
+    }
+
+    /// What all of it costs.
+    pub(crate) fn pay(cost: &Cost) -> Self {
+        Self {
+            cost_usd: Some(dollars(cost.once())),
+            cost_usd_per_month: Some(dollars(cost.per_month())),
+            cost: Some(CostRecord::of(cost)),
+            ..Self::new("pay", None)
         }
     }
 
@@ -48,8 +69,16 @@ impl WouldRecord {
 }
 
 impl Record for WouldRecord {
-    const COLUMNS: &'static [&'static str] =
-        &["path", "path_base64", "archive_id", "size", "would", "why"];
+    const COLUMNS: &'static [&'static str] = &[
+        "path",
+        "path_base64",
+        "archive_id",
+        "size",
+        "would",
+        "why",
+        "cost_usd",
+        "cost_usd_per_month",
+    ];
     const HEADINGS: &'static [&'static str] = &["WOULD", "SIZE", "PATH", "WHY"];
 
     fn cells(&self) -> Vec<String> {

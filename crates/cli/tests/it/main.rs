@@ -20,6 +20,7 @@ mod trees;
 mod account_wide;
 mod bad_input;
 mod changing_file;
+mod costs;
 mod damage;
 mod delete;
 mod forms;

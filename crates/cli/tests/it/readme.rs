@@ -1,4 +1,5 @@
-//! The README's commands work as they stand, one after another, in an empty folder with an empty home.
+//! The commands of the README and of pages of the documentation work as they stand, one after another, in an empty folder
+//! with an empty home.
 
 use std::{
     fs::Permissions,
@@ -13,24 +14,41 @@ use crate::{
     sandbox::{Sandbox, binary, skip},
 };
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Returns the lines that begin with `$ ` in blocks marked `console` below "Use".
-fn commands(readme: &str) -> Vec<String> {
-    let (_, below) = readme.split_once("\n## Use\n").expect("the README has a section Use");
-    let blocks = below.split("```console\n").skip(1).filter_map(|block| block.split_once("```"));
+/// Returns the lines that begin with `$ ` in blocks marked `console`.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```console\n").skip(1).filter_map(|block| block.split_once("```"));
     let lines = blocks.flat_map(|(block, _)| block.lines());
     lines.filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }
 
 #[test]
 fn every_command_of_the_readme_works() {
+    let readme = std::fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+    let (_, below) = readme.split_once("\n## Use\n").expect("the README has a section Use");
+    let commands = commands(below);
+    assert!(commands.len() > 30, "only {} commands were found", commands.len());
     let sandbox = Sandbox::new();
+    assert!(run(&sandbox, commands).is_none(), "the last server was not ended");
+    assert!(sandbox.root().join("home/.local/share/icefield/catalog.db").exists());
+}
+
+#[test]
+fn every_command_of_the_page_on_costs_works() {
+    let page = std::fs::read_to_string(format!("{ROOT}/docs/costs.md")).unwrap();
+    let commands = commands(&page);
+    assert!(commands.len() > 10, "only {} commands were found", commands.len());
+    let sandbox = Sandbox::new();
+    let server = run(&sandbox, commands);
+    ended(server.expect("the page starts a server"));
+}
+
+/// Runs commands one after another, and servers beside them; the server that runs at the end is returned.
+fn run(sandbox: &Sandbox, commands: Vec<String>) -> Option<Watched> {
     let programs = sandbox.root().join("programs");
     std::fs::create_dir(&programs).unwrap();
     symlink(binary(), programs.join("icefield")).unwrap();
-    let commands = commands(&std::fs::read_to_string(README).unwrap());
-    assert!(commands.len() > 30, "only {} commands were found", commands.len());
     let mut failed = Vec::new();
     let has_aws = link_aws(&programs);
     let mut server: Option<(Watched, String)> = None;
@@ -43,7 +61,7 @@ fn every_command_of_the_readme_works() {
             if let Some((before, _)) = server.take() {
                 ended(before);
             }
-            server = Some(serve(&sandbox, &line));
+            server = Some(serve(sandbox, &line));
             continue;
         }
         // The server has been given a free port instead of the usual one.
@@ -67,9 +85,8 @@ fn every_command_of_the_readme_works() {
             failed.push(run.to_string());
         }
     }
-    assert!(server.is_none(), "the last server was not ended");
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert!(sandbox.root().join("home/.local/share/icefield/catalog.db").exists());
+    server.map(|(server, _)| server)
 }
 
 /// Puts the AWS CLI of the test tools beside the program under test, where there is one.

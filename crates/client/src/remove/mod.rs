@@ -8,7 +8,7 @@ mod purge;
 use std::{collections::HashSet, io, num::NonZeroUsize, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
-use icefield_protocol::{ArchiveId, Clock, VaultName};
+use icefield_protocol::{ArchiveId, Clock, Timestamp, VaultName};
 
 use crate::{
     catalog::{Catalog, CatalogError, Entry, EntryQuery, VaultRef},
@@ -64,6 +64,8 @@ pub struct PlannedDelete {
     pub path: Option<CatalogPath>,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
+    /// When it was archived, if known.
+    pub uploaded: Option<Timestamp>,
 }
 
 impl DeletePlan {
@@ -125,6 +127,7 @@ pub fn plan_delete(
             plan.archives.push(PlannedDelete {
                 archive: archive.clone(),
                 size: known.as_ref().and_then(Entry::known_size),
+                uploaded: known.as_ref().and_then(Entry::known_uploaded),
                 path: known.map(|entry| entry.path),
             });
         }
@@ -146,10 +149,11 @@ pub fn plan_delete(
 
 impl DeletePlan {
     fn add(&mut self, entry: Entry, seen: &mut HashSet<ArchiveId>) {
-        let size = entry.known_size();
+        let (size, uploaded) = (entry.known_size(), entry.known_uploaded());
         match entry.archive {
             Some(archive) if seen.insert(archive.clone()) => {
-                self.archives.push(PlannedDelete { archive, path: Some(entry.path), size });
+                let path = Some(entry.path);
+                self.archives.push(PlannedDelete { archive, path, size, uploaded });
             }
             Some(_) => {}
             None => self.without_bytes.push(entry.path),

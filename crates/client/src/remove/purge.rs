@@ -226,6 +226,7 @@ impl Purge<'_> {
                 archive: known.archive,
                 path: Some(known.path),
                 size: known.size,
+                uploaded: None,
             });
             self.delete(planned.collect()).await?;
         }
@@ -235,6 +236,7 @@ impl Purge<'_> {
                 archive: manifest.archive.clone(),
                 path: None,
                 size: (manifest.size > 0).then_some(manifest.size),
+                uploaded: None,
             });
             self.delete(planned.collect()).await?;
         }
@@ -354,6 +356,7 @@ impl Purge<'_> {
                 archive,
                 path: None,
                 size: Some(size),
+                uploaded: None,
             });
             self.delete(planned.collect()).await?;
         }

@@ -18,6 +18,7 @@ mod execute;
 pub(crate) mod jobs;
 pub(crate) mod pace;
 mod plan;
+mod quote;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -29,6 +30,7 @@ use icefield_treehash::{HashPool, TreeHash};
 
 pub use execute::retrieve;
 pub use plan::{Plan, PlannedFile, plan};
+pub use quote::{Quote, quote};
 pub use stream::retrieve_to_writer;
 
 use crate::{

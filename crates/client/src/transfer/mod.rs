@@ -8,6 +8,7 @@
 //! ```
 
 pub mod cancel;
+pub mod estimate;
 pub mod plan;
 pub mod rate;
 pub mod source;

@@ -5,7 +5,8 @@ use icefield_client::remove::{self, PurgeReport, Purged};
 
 use crate::{
     args::VaultArg,
-    commands::delete::context,
+    commands::delete::{Fee, context, fee_of_all},
+    cost,
     failure::{Exit, Failure},
     output::{count, size},
     prompt::confirm,
@@ -49,12 +50,19 @@ pub(super) async fn run(command: Purge, session: &Session) -> anyhow::Result<Exi
             size(bytes)
         )
     };
+    let fee = fee_of_all(&open, session)?;
+    let cost = fee.as_ref().map(|fee| &fee.cost);
     if session.global.dry_run {
         session.progress.say(&format!("would {what}"));
+        cost::say_would(cost, &open.opened, session);
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
-    confirm(&session.global, &what)?;
+    let for_what = fee.as_ref().map(Fee::in_words).unwrap_or_default();
+    if let Some(cost) = cost.filter(|cost| !for_what.is_empty() || !cost.notes.is_empty()) {
+        cost::say(cost, session);
+    }
+    confirm(&session.global, &format!("{what}{for_what}"))?;
     session.begin_errand(&open.catalog, &command.vault)?;
     let purged = remove::purge(&context(&open, session), command.no_wait).await?;
     session.progress.finish();

@@ -2,6 +2,7 @@
 
 pub(crate) mod shelf;
 
+mod quotes;
 mod resume;
 mod trouble;
 mod way_back;

@@ -220,7 +220,7 @@ pub(super) fn renewed(entry: Entry, item: &Item) -> Entry {
 
 /// What is to be done with an item, with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Choice {
+pub(super) enum Choice {
     /// Nothing.
     Unchanged(Entry),
     /// Only its mode is recorded.
@@ -235,7 +235,7 @@ enum Choice {
     NoteTimes(Entry),
 }
 
-fn choice(item: &Item, newest: Option<Entry>, force: bool, checksum: bool) -> Choice {
+pub(super) fn choice(item: &Item, newest: Option<Entry>, force: bool, checksum: bool) -> Choice {
     let has_bytes = item.kind == Kind::File && item.identity.size > 0;
     let is_like = |entry: &Entry| {
         entry.kind == item.kind

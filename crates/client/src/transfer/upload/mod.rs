@@ -22,6 +22,7 @@ mod run;
 mod send;
 mod spool;
 mod stream;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ use icefield_protocol::{ArchiveId, Clock, Description, PartSize, Timestamp, Tree
 use icefield_treehash::HashPool;
 use tokio::sync::mpsc;
 
+pub use self::survey::{SurveyOptions, Surveyed, survey};
 use self::{
     record::{Done, Tally},
     run::Run,

@@ -3,6 +3,7 @@ mod files;
 mod lives;
 mod memory;
 mod streams;
+mod surveys;
 
 use std::{
     fs,

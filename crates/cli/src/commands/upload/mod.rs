@@ -1,5 +1,9 @@
 //! `icefield upload VAULT PATH...`.
 
+mod beginning;
+mod outcomes;
+mod priced;
+
 use std::{
     ffi::OsString,
     fs::File,
@@ -8,36 +12,33 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use clap::Args;
 use icefield_client::{
     CatalogPath,
-    catalog::{Entry, Kind},
-    inventory::InventoryFile,
+    catalog::Kind,
     transfer::{
         cancel::Cancel,
         rate::{RateLimit, Throttle},
-        upload::{
-            Describe, Outcome, UploadContext, UploadOptions, UploadReport, UploadedFile, upload,
-            upload_stream,
-        },
+        upload::{Describe, Outcome, UploadContext, UploadOptions, upload, upload_stream},
     },
     walk::{Found, Roots, Selection, walk},
 };
-use icefield_protocol::{Description, PartSize, VaultName};
-use serde::Serialize;
+use icefield_protocol::{Description, PartSize};
 
+use self::{
+    beginning::say_beginning,
+    outcomes::{Told, exit, is_nothing, nothing_chosen, say_end},
+    priced::Priced,
+};
 use crate::{
-    args::{Format, VaultArg},
-    commands::{
-        list::{knows_nothing, path_base64, patterns},
-        would::WouldRecord,
-    },
+    args::VaultArg,
+    commands::list::{knows_nothing, patterns},
+    cost,
     failure::{Exit, Failure},
-    output::{ROWS_FOR_PEOPLE, Record, Rows, count, printable, size, stdout_rows},
-    session::{Session, VaultSession},
+    output::{count, printable, size},
+    session::Session,
 };
 
 /// Archive files and folders
@@ -141,77 +142,6 @@ fn parse_mbit(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An uploaded file.
-#[derive(Debug, Serialize)]
-pub(crate) struct UploadRecord {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_base64: Option<String>,
-    vault: String,
-    archive_id: String,
-    size: u64,
-    tree_hash: String,
-    parts: u32,
-    started: String,
-    finished: String,
-    seconds: f64,
-    mbit_per_s: f64,
-}
-
-impl UploadRecord {
-    pub(crate) fn of(file: &UploadedFile) -> Self {
-        let duration = file.duration();
-        Self {
-            path: file.entry.path.to_lossy().into_owned(),
-            path_base64: path_base64(&file.entry.path),
-            vault: file.vault.to_string(),
-            archive_id: file.archive.to_string(),
-            size: file.entry.size,
-            tree_hash: file.tree_hash.to_string(),
-            parts: file.parts,
-            started: file.started.to_string(),
-            finished: file.finished.to_string(),
-            seconds: duration.as_secs_f64(),
-            mbit_per_s: mbit_per_s(file.entry.size, duration),
-        }
-    }
-}
-
-impl Record for UploadRecord {
-    const COLUMNS: &'static [&'static str] = &[
-        "path",
-        "path_base64",
-        "vault",
-        "archive_id",
-        "size",
-        "tree_hash",
-        "parts",
-        "started",
-        "finished",
-        "seconds",
-        "mbit_per_s",
-    ];
-    const HEADINGS: &'static [&'static str] = &["PATH", "SIZE", "PARTS", "TREE HASH", "ARCHIVE ID"];
-
-    fn cells(&self) -> Vec<String> {
-        let hash = self.tree_hash.chars().take(16).collect();
-        vec![
-            self.path.clone(),
-            size(self.size),
-            self.parts.to_string(),
-            hash,
-            self.archive_id.clone(),
-        ]
-    }
-}
-
-/// Megabits (10^6) a second, with two decimals; times have milliseconds, so shorter counts as one.
-fn mbit_per_s(bytes: u64, duration: Duration) -> f64 {
-    let millis = duration.as_millis().max(1);
-    let hundredths = u128::from(bytes) * 8 * 100 / (millis * 1000);
-    u32::try_from(hundredths).map_or(f64::from(u32::MAX), f64::from) / 100.0
-}
-
 /// What the files and folders of the command line are.
 enum Input {
     Roots(Roots),
@@ -255,7 +185,7 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
             ));
         }
     }
-    say_beginning(&command, &input, &selection, &open, session)?;
+    let input = say_beginning(&command, &options, input, &selection, &open, session).await?;
     let is_stream = matches!(input, Input::Stream(_));
     if !is_stream && !session.global.dry_run {
         session.begin_errand(&open.catalog, &command.vault)?;
@@ -271,8 +201,16 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         cancel: Cancel::never(),
         opener: None,
     };
+    let prices = if session.global.dry_run { cost::prices(&open.opened, session)? } else { None };
+    let priced = |prices| Priced::new(prices, options.part_size, is_stream);
+    let mut priced = prices.as_ref().map(priced);
     let report = {
-        let mut tell = |outcome| told.tell(outcome);
+        let mut tell = |outcome| {
+            if let (Some(priced), Outcome::WouldUpload { size, .. }) = (&mut priced, &outcome) {
+                priced.add(*size);
+            }
+            told.tell(outcome);
+        };
         match input {
             Input::Roots(roots) => upload(context, options, roots, selection, &mut tell).await?,
             Input::Stream(path) => {
@@ -280,9 +218,16 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
             }
         }
     };
+    let cost = priced.map(Priced::cost);
+    if let Some(cost) = &cost {
+        told.would_pay(cost);
+    }
     told.finish()?;
     if !is_nothing(&report) {
         say_end(&report, session);
+    }
+    if session.global.dry_run {
+        cost::say_would(cost.as_ref(), &open.opened, session);
     }
     if is_stream && report.noted > 0 {
         session.progress.say("warning: standard input was empty: an empty file is recorded");
@@ -338,6 +283,7 @@ fn would_begin(
     }
     told.finish()?;
     session.progress.note(format!("would upload {} ({})", count(files, "file"), size(bytes)));
+    session.progress.note(format!("costs nothing: embedded store {}", store.display()));
     Ok(Exit::Done)
 }
 
@@ -407,217 +353,4 @@ fn options(command: &Upload, session: &Session) -> anyhow::Result<UploadOptions>
         dry_run: session.global.dry_run,
         throttle: throttle.map(|limit| Arc::new(Throttle::new(limit, session.local_offset))),
     })
-}
-
-/// Says where it goes, and how long it takes if a rate is given or remembered.
-fn say_beginning(
-    command: &Upload,
-    input: &Input,
-    selection: &Selection,
-    open: &VaultSession,
-    session: &Session,
-) -> anyhow::Result<()> {
-    if session.global.quiet {
-        return Ok(());
-    }
-    let now = session.clock.now();
-    let place = open.target().describe();
-    session.progress.note(format!(
-        "{now} uploading {} to the vault {} in {place}",
-        named(command),
-        open.name
-    ));
-    let remembered = open.catalog.rate(open.target().identity())?;
-    let line = match (command.estimate_rate, remembered) {
-        (Some(mbit), _) => Some((mbit * 1e6 / 8.0, "the given rate")),
-        (None, Some(rate)) => Some((rate, "the rate of earlier runs")),
-        (None, None) => None,
-    };
-    let limit = command.limit_rate.as_deref().and_then(|text| text.parse::<RateLimit>().ok());
-    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
-    let limit = limit.and_then(|limit| limit.at(now, session.local_offset)).map(|rate| rate as f64);
-    let (rate, whose) = match (line, limit) {
-        (Some((rate, _)), Some(limit)) if limit < rate => (limit, "the rate of --limit-rate"),
-        (None, Some(limit)) => (limit, "the rate of --limit-rate"),
-        (Some(line), _) => line,
-        (None, None) => return Ok(()),
-    };
-    let Input::Roots(roots) = input else { return Ok(()) };
-    let mut bytes = 0_u64;
-    let _ = walk(roots, selection, &mut |found| {
-        if let Found::Item(item) = found {
-            bytes += item.identity.size;
-        }
-        ControlFlow::Continue(())
-    });
-    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
-    let seconds = bytes as f64 / rate.max(1.0);
-    let Ok(estimate) = Duration::try_from_secs_f64(seconds.ceil()) else { return Ok(()) };
-    session.progress.note(format!(
-        "{} if all of it is new: about {} at {whose} ({:.2} Mbit/s), until {}",
-        size(bytes),
-        humantime::format_duration(estimate),
-        rate * 8.0 / 1e6,
-        now.saturating_add(estimate),
-    ));
-    Ok(())
-}
-
-/// What is uploaded, in the user's words: the first few paths.
-fn named(command: &Upload) -> String {
-    const NAMED_AT_MOST: usize = 3;
-    if command.is_stream() {
-        return "standard input".to_owned();
-    }
-    let paths = command.path.iter().map(|path| printable(&path.to_string_lossy()));
-    let list = command.files_from.iter().map(|list| format!("what {} lists", list.display()));
-    let mut named: Vec<_> = paths.chain(list).collect();
-    let more = named.len().saturating_sub(NAMED_AT_MOST);
-    named.truncate(NAMED_AT_MOST);
-    match more {
-        0 => named.join(", "),
-        _ => format!("{} and {more} more", named.join(", ")),
-    }
-}
-
-/// Where outcomes go: records on standard output, failures on standard error, rows of the inventory file.
-struct Told<'a> {
-    rows: Rows<io::BufWriter<io::Stdout>>,
-    inventory: Option<InventoryFile>,
-    vault: VaultName,
-    session: &'a Session,
-    /// The first error of an output; what is uploaded stays uploaded.
-    broken: Option<anyhow::Error>,
-}
-
-impl<'a> Told<'a> {
-    fn new(command: &Upload, session: &'a Session) -> anyhow::Result<Self> {
-        let dry_run = session.global.dry_run;
-        let inventory = command
-            .inventory
-            .as_deref()
-            .filter(|_| !dry_run)
-            .map(|path| {
-                InventoryFile::open(path).map_err(|error| {
-                    Failure::failed(format!("cannot use {}", path.display())).because(error)
-                })
-            })
-            .transpose()?;
-        let rows = stdout_rows(session.format()).at_most(ROWS_FOR_PEOPLE);
-        Ok(Self { rows, inventory, vault: command.vault.vault.clone(), session, broken: None })
-    }
-
-    fn tell(&mut self, outcome: Outcome) {
-        if let Err(error) = self.try_tell(&outcome) {
-            self.broken.get_or_insert(error);
-        }
-    }
-
-    fn try_tell(&mut self, outcome: &Outcome) -> anyhow::Result<()> {
-        match outcome {
-            Outcome::Uploaded(file) => {
-                self.rows.push(&UploadRecord::of(file))?;
-                self.keep(&file.entry)?;
-            }
-            Outcome::Skipped(entry) | Outcome::Touched(entry) | Outcome::Noted(entry) => {
-                self.keep(entry)?;
-            }
-            Outcome::WouldUpload { path, size } if self.session.format() != Format::Table => {
-                self.rows.push(&WouldRecord::new("upload", Some(path)).size(Some(*size)))?;
-            }
-            Outcome::WouldUpload { path, size: bytes } => {
-                self.session.progress.say(&format!(
-                    "would upload {} ({})",
-                    printable(&path.to_lossy()),
-                    size(*bytes)
-                ));
-            }
-            // Both are told as warnings by the library.
-            Outcome::LeftOut { .. } | Outcome::Failed { .. } => {}
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn keep(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        if let Some(file) = &mut self.inventory {
-            file.append(&self.vault, entry)?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> anyhow::Result<()> {
-        self.session.progress.finish();
-        if let Some(error) = self.broken {
-            return Err(error);
-        }
-        if let Some(file) = self.inventory {
-            file.sync()?;
-        }
-        let held_back = self.rows.held_back();
-        self.rows.finish()?;
-        if let Some(more) = held_back {
-            self.session.progress.note(more);
-        }
-        Ok(())
-    }
-}
-
-fn say_end(report: &UploadReport, session: &Session) {
-    let duration = report.finished.saturating_since(report.started);
-    let mut said = if report.uploaded == 0 && report.noted == 0 && report.bytes == 0 {
-        "nothing new: no bytes were moved".to_owned()
-    } else if session.global.dry_run {
-        format!("would upload {} ({})", count(report.uploaded, "file"), size(report.bytes))
-    } else {
-        format!(
-            "uploaded {} ({}) in {} ({:.2} Mbit/s)",
-            count(report.uploaded, "file"),
-            size(report.bytes),
-            humantime::format_duration(Duration::from_millis(
-                u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-            )),
-            mbit_per_s(report.bytes, duration),
-        )
-    };
-    for (count, what) in [
-        (report.noted, "folders, links and empty files recorded"),
-        (report.skipped, "unchanged"),
-        (report.touched, "with a new time only (recorded, not sent)"),
-        (report.left_out, "left out"),
-        (report.failed, "failed"),
-    ] {
-        match (count, what) {
-            (0, _) => {}
-            (1, "folders, links and empty files recorded") => {
-                said.push_str(", 1 folder, link or empty file recorded");
-            }
-            _ => said.push_str(&format!(", {count} {what}")),
-        }
-    }
-    if report.resumed_bytes > 0 {
-        said.push_str(&format!("; {} had been sent by an earlier run", size(report.resumed_bytes)));
-    }
-    session.progress.note(format!("{} {said}", report.finished));
-}
-
-fn is_nothing(report: &UploadReport) -> bool {
-    report.uploaded + report.noted + report.skipped + report.touched + report.failed == 0
-}
-
-fn nothing_chosen(command: &Upload) -> Failure {
-    let failure = Failure::failed("no file or folder was found to upload");
-    if !command.include.is_empty() {
-        failure.hint("no path matches --include: `*.fit` matches names at any depth, `*` stays within one folder, `**` crosses folders; quote patterns")
-    } else if !command.exclude.is_empty() {
-        failure.hint("everything matches --exclude, or is left out by .icefieldignore")
-    } else if command.files_from.is_some() {
-        failure.hint("the list of --files-from names nothing that can be archived: one path a line, or NUL-separated")
-    } else {
-        failure.hint("pipes, sockets and devices cannot be archived, and icefield's own store and catalog are left out")
-    }
-}
-
-fn exit(report: &UploadReport) -> Exit {
-    if report.failed > 0 { Exit::Some } else { Exit::Done }
 }
