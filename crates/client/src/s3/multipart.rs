@@ -73,7 +73,7 @@ impl S3 {
         body: &Body,
     ) -> Result<StoredPart, TargetError> {
         let upload = self.known(vault, upload)?;
-        if range.first % upload.part_size.bytes() != 0 || range.len() != body.size() {
+        if !range.first.is_multiple_of(upload.part_size.bytes()) || range.len() != body.size() {
             return Err(invalid(format!("{range} is no part of the upload of {}", upload.key)));
         }
         let number = i32::try_from(range.first / upload.part_size.bytes() + 1)

@@ -25,7 +25,7 @@ const VERSIONS_LOOKED_AT: usize = 8;
 #[derive(Debug)]
 pub(super) enum Seat {
     /// It is there already: its put, or its upload, was repeated.
-    Taken { key: String, found: Found },
+    Taken { key: String, found: Box<Found> },
     /// Here.
     Free { key: String, tell_path: bool },
 }
@@ -42,12 +42,12 @@ impl S3 {
             return Ok(Seat::Free { key, tell_path: !is_plain });
         };
         if found.metadata.token == Some(new.token) {
-            return Ok(Seat::Taken { key, found });
+            return Ok(Seat::Taken { key, found: Box::new(found) });
         }
         let versions = self.versions(&key).await?;
         for key in versions.iter().rev().take(VERSIONS_LOOKED_AT) {
             if let Some(found) = self.with_token(key, new.token).await? {
-                return Ok(Seat::Taken { key: key.clone(), found });
+                return Ok(Seat::Taken { key: key.clone(), found: Box::new(found) });
             }
         }
         let mut at = self.clock.now();
