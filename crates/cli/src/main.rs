@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod prompt;
 mod remote;
+mod s3;
 mod service;
 mod session;
 

@@ -12,12 +12,16 @@
     reason = "a test tells its seed, what it measured, and what it left out"
 )]
 
+#[path = "../../../client/tests/it/s3/bucket.rs"]
+#[expect(dead_code, reason = "the client's own tests look at more of it")]
+mod bucket;
 mod differ;
 mod process;
 mod sandbox;
 mod trees;
 
 mod bad_input;
+mod buckets;
 mod changing_file;
 mod damage;
 mod delete;

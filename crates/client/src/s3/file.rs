@@ -147,7 +147,9 @@ impl BucketFile {
             match request.customize().interceptor(outgoing.signed()).send().await {
                 Ok(_) => return Ok(()),
                 Err(error) if is_taken(&error) => return Err(FileError::Changed(self.clone())),
-                Err(error) if is_conditional && is_not_implemented(&error) => is_conditional = false,
+                Err(error) if is_conditional && is_not_implemented(&error) => {
+                    is_conditional = false
+                }
                 Err(error) => {
                     return Err(outgoing.or_source(service_error(&self.to_string(), error)).into());
                 }

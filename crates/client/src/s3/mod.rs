@@ -39,7 +39,7 @@ mod send;
 mod vaults;
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     num::{NonZeroU16, NonZeroUsize},
     sync::{
         Arc, Mutex,
@@ -64,6 +64,7 @@ use icefield_protocol::{
 use icefield_treehash::HashPool;
 
 use self::keys::Keys;
+use crate::retry::{Retry, RetryPolicy};
 use crate::target::{
     Archived, Billing, Body, Limits, ListedPart, NewArchive, Output, StorageClass, StoredPart,
     Target, TargetError,
@@ -78,8 +79,11 @@ pub use self::{
 /// Days that a restored archive stays readable, unless set otherwise.
 pub const RESTORE_DAYS: NonZeroU16 = NonZeroU16::new(3).expect("3 is not 0");
 
-/// Times that a request is sent in all.
-const ATTEMPTS: u32 = 8;
+/// Times that the SDK sends a request, before it is left to the target's patience.
+const ATTEMPTS: u32 = 4;
+
+/// What the target adds to that: nothing for a service that has never answered.
+const RETRIES: RetryPolicy = RetryPolicy { first_attempts: 1, ..RetryPolicy::DEFAULT };
 
 /// Longest pause between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(20);
@@ -169,8 +173,8 @@ const fn class_header(class: StorageClass) -> Option<types::StorageClass> {
     }
 }
 
-/// Sets what the target relies on, whatever the environment says: checksums that are not computed again, retries that
-/// outlast a restart of the service, and patience with thin lines.
+/// Sets what the target relies on, whatever the environment says: checksums that are not computed again, few retries, as
+/// the target has its own, and patience with thin lines.
 ///
 /// Requests have no time limit of their own, as a large part may take hours: what stands still is given up instead.
 pub fn configure(builder: Builder) -> Builder {
@@ -184,6 +188,18 @@ pub fn configure(builder: Builder) -> Builder {
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
 }
 
+/// Whether the same request may get through later.
+fn is_passing(error: &TargetError) -> bool {
+    use icefield_protocol::ErrorCode::{RequestTimeout, ServiceUnavailable, Throttling};
+    match error {
+        TargetError::Transport { .. } => true,
+        TargetError::Service { code, .. } => {
+            matches!(code, RequestTimeout | ServiceUnavailable | Throttling)
+        }
+        _ => false,
+    }
+}
+
 /// Vaults in a bucket.
 #[derive(Debug)]
 pub struct S3 {
@@ -193,12 +209,13 @@ pub struct S3 {
     keys: Keys,
     hashing: HashPool,
     clock: Arc<dyn Clock>,
+    retry: Retry,
     /// Whether the service has not refused `If-None-Match` yet.
     conditional: AtomicBool,
     /// Whether the service has not refused tags yet.
     tagging: AtomicBool,
-    /// Uploads begun here whose tree hash was not known then.
-    untold: Mutex<HashSet<UploadId>>,
+    /// Uploads begun here whose tree hash was not known then, with the checksum of what is being completed.
+    untold: Mutex<HashMap<UploadId, Option<String>>>,
 }
 
 impl S3 {
@@ -216,9 +233,34 @@ impl S3 {
             settings,
             hashing,
             clock,
+            retry: Retry::new(RETRIES),
             conditional: AtomicBool::new(true),
             tagging: AtomicBool::new(true),
-            untold: Mutex::new(HashSet::new()),
+            untold: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Repeats what did not get through, for as long as the service has answered lately. Everything here may be repeated:
+    /// what was done before is found.
+    async fn patiently<T, F>(&self, act: impl Fn() -> F + Send + Sync) -> Result<T, TargetError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, TargetError>> + Send,
+    {
+        let mut attempts = self.retry.begin();
+        loop {
+            match act().await {
+                Err(error) if is_passing(&error) => {
+                    if !attempts.again(None).await {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "it is tried again");
+                }
+                answer => {
+                    attempts.succeeded();
+                    return answer;
+                }
+            }
         }
     }
 
@@ -238,8 +280,8 @@ impl S3 {
         self.conditional.load(Relaxed).then(|| "*".to_owned())
     }
 
-    /// The name of a vault for the places that want one of the vault API: S3 tells no account.
-    fn arn(&self, vault: &VaultName) -> VaultArn {
+    /// The name of a vault for the places that want one of the vault API. S3 tells no account, so it is in nobody's name.
+    pub fn arn(&self, vault: &VaultName) -> VaultArn {
         let account = AccountId::parse("000000000000").expect("twelve digits are an account");
         VaultArn { region: self.settings.region.clone(), account, vault: vault.clone() }
     }
@@ -295,22 +337,22 @@ impl Target for S3 {
     }
 
     async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError> {
-        self.make_vault(vault).await
+        self.patiently(|| self.make_vault(vault)).await
     }
 
     async fn describe_vault(&self, vault: &VaultName) -> Result<VaultDescription, TargetError> {
-        self.look_at_vault(vault).await
+        self.patiently(|| self.look_at_vault(vault)).await
     }
 
     async fn list_vaults(
         &self,
         marker: Option<&str>,
     ) -> Result<Page<VaultDescription>, TargetError> {
-        self.page_of_vaults(marker).await
+        self.patiently(|| self.page_of_vaults(marker)).await
     }
 
     async fn delete_vault(&self, vault: &VaultName) -> Result<(), TargetError> {
-        self.remove_vault(vault).await
+        self.patiently(|| self.remove_vault(vault)).await
     }
 
     async fn upload_archive(
@@ -319,7 +361,7 @@ impl Target for S3 {
         new: &NewArchive,
         body: &Body,
     ) -> Result<Archived, TargetError> {
-        self.put(vault, new, body).await
+        self.patiently(|| self.put(vault, new, body)).await
     }
 
     async fn delete_archive(
@@ -327,9 +369,7 @@ impl Target for S3 {
         vault: &VaultName,
         archive: &ArchiveId,
     ) -> Result<(), TargetError> {
-        let key = self.keys.of(vault, archive)?;
-        let request = self.client.delete_object().bucket(&self.settings.bucket).key(key);
-        request.send().await.map(drop).map_err(|error| service_error(&self.at(key), error))
+        self.patiently(|| self.delete(vault, archive)).await
     }
 
     async fn initiate_upload(
@@ -338,7 +378,7 @@ impl Target for S3 {
         part_size: PartSize,
         new: &NewArchive,
     ) -> Result<UploadId, TargetError> {
-        self.begin(vault, part_size, new).await
+        self.patiently(|| self.begin(vault, part_size, new)).await
     }
 
     async fn upload_part(
@@ -348,7 +388,7 @@ impl Target for S3 {
         range: ByteRange,
         body: &Body,
     ) -> Result<StoredPart, TargetError> {
-        self.put_part(vault, upload, range, body).await
+        self.patiently(|| self.put_part(vault, upload, range, body)).await
     }
 
     async fn list_parts(
@@ -357,7 +397,7 @@ impl Target for S3 {
         upload: &UploadId,
         marker: Option<&str>,
     ) -> Result<Page<ListedPart>, TargetError> {
-        self.page_of_parts(vault, upload, marker).await
+        self.patiently(|| self.page_of_parts(vault, upload, marker)).await
     }
 
     async fn complete_upload(
@@ -367,7 +407,7 @@ impl Target for S3 {
         size: u64,
         tree_hash: TreeHash,
     ) -> Result<ArchiveId, TargetError> {
-        self.complete(vault, upload, size, tree_hash).await
+        self.patiently(|| self.complete(vault, upload, size, tree_hash)).await
     }
 
     async fn completed_upload(
@@ -379,11 +419,11 @@ impl Target for S3 {
         size: u64,
         tree_hash: TreeHash,
     ) -> Result<Option<ArchiveId>, TargetError> {
-        self.completed(vault, upload, new.token, size, tree_hash).await
+        self.patiently(|| self.completed(vault, upload, new.token, size, tree_hash)).await
     }
 
     async fn abort_upload(&self, vault: &VaultName, upload: &UploadId) -> Result<(), TargetError> {
-        self.abort(vault, upload).await
+        self.patiently(|| self.abort(vault, upload)).await
     }
 
     async fn list_uploads(
@@ -391,7 +431,7 @@ impl Target for S3 {
         vault: &VaultName,
         marker: Option<&str>,
     ) -> Result<Page<UploadDescription>, TargetError> {
-        self.page_of_uploads(vault, marker).await
+        self.patiently(|| self.page_of_uploads(vault, marker)).await
     }
 
     async fn initiate_job(
@@ -399,7 +439,7 @@ impl Target for S3 {
         vault: &VaultName,
         request: &JobRequest,
     ) -> Result<JobId, TargetError> {
-        self.start_job(vault, request).await
+        self.patiently(|| self.start_job(vault, request)).await
     }
 
     async fn describe_job(
@@ -407,7 +447,7 @@ impl Target for S3 {
         vault: &VaultName,
         job: &JobId,
     ) -> Result<JobDescription, TargetError> {
-        self.look_at_job(vault, job).await
+        self.patiently(|| self.look_at_job(vault, job)).await
     }
 
     /// S3 has no list of restores; who has begun one knows its object.
@@ -425,7 +465,7 @@ impl Target for S3 {
         job: &JobId,
         range: Option<ByteRange>,
     ) -> Result<Output, TargetError> {
-        self.open_output(vault, job, range).await
+        self.patiently(|| self.open_output(vault, job, range)).await
     }
 
     async fn wait(&self, _: &VaultName, job: &JobId) -> Result<(), TargetError> {

@@ -3,7 +3,10 @@
 //! Parts are numbered from 1, and every one but the last has the size that the upload's identifier tells. A completion
 //! names each part with its entity tag and, where the service lists it, its SHA-256, and the size of the whole.
 
-use std::sync::{PoisonError, atomic::Ordering::Relaxed};
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+};
 
 use aws_sdk_s3::{
     error::SdkError,
@@ -20,8 +23,9 @@ use icefield_protocol::{
 
 use super::{
     S3, class_header,
-    error::{is_missing, is_not_implemented, is_taken, service_error, status_of},
+    error::{is_not_implemented, is_taken, service_error},
     ids::Upload,
+    is_passing,
     metadata::{Metadata, TREE_HASH_TAG},
     object::timestamp,
     put::{Seat, id},
@@ -59,7 +63,7 @@ impl S3 {
         let id = begun.upload_id().unwrap_or_default().to_owned();
         let upload = Upload { id, part_size, key }.id()?;
         if new.tree_hash.is_none() {
-            self.untold.lock().unwrap_or_else(PoisonError::into_inner).insert(upload.clone());
+            self.untold().insert(upload.clone(), None);
         }
         Ok(upload)
     }
@@ -124,52 +128,64 @@ impl S3 {
         tree_hash: TreeHash,
     ) -> Result<ArchiveId, TargetError> {
         let upload = self.inside(vault, upload_id)?;
-        let parts = match self.all_parts(&upload).await {
-            Ok(parts) => parts,
-            Err(error) if error.is_not_found() => {
-                let done = self.is_there(&upload.key, size, tree_hash, None).await?;
-                return if done { id(upload.key) } else { Err(error) };
+        let refused = match self.all_parts(&upload).await {
+            Ok(parts) => {
+                let checksum = checksum_of(&parts);
+                self.note_checksum(upload_id, checksum.as_ref());
+                self.complete_of(&upload, size, parts).await.err().map(|error| (error, checksum))
             }
-            Err(error) => return Err(error),
+            Err(error) => Some((error.into(), self.noted_checksum(upload_id))),
         };
-        let there: u64 = parts.iter().filter_map(|part| u64::try_from(part.size()?).ok()).sum();
-        if there != size {
-            return Err(invalid(format!(
-                "{}: the parts that were received have {there} bytes, not {size}",
-                self.at(&upload.key)
-            )));
-        }
-        let checksum = checksum_of(&parts);
-        let completed = self.ask_to_complete(&upload, size, parts).await;
-        let error = match completed {
-            Ok(_) => None,
-            Err(error) => {
-                let is_open = is_missing(&error)
-                    || is_taken(&error)
-                    || status_of(&error).is_none_or(|status| status >= 500);
-                if !is_open {
-                    return Err(service_error(&self.at(&upload.key), error));
-                }
-                let taken = is_taken(&error);
-                Some((taken, service_error(&self.at(&upload.key), error)))
-            }
-        };
-        if let Some((taken, error)) = error
-            && !self.is_there(&upload.key, size, tree_hash, checksum.as_deref()).await?
+        if let Some((Refused { error, is_open }, checksum)) = refused
+            && (!is_open
+                || !self.is_there(&upload.key, size, tree_hash, checksum.as_deref()).await?)
         {
-            return Err(if taken {
-                invalid(format!(
-                    "{}: another archive was stored there meanwhile",
-                    self.at(&upload.key)
-                ))
-            } else {
-                error
-            });
+            return Err(error);
         }
-        if self.untold.lock().unwrap_or_else(PoisonError::into_inner).remove(upload_id) {
+        if self.untold().remove(upload_id).is_some() {
             self.tell_tree_hash(&upload.key, tree_hash).await;
         }
         id(upload.key)
+    }
+
+    /// Asks for the completion of an upload that has these parts.
+    async fn complete_of(
+        &self,
+        upload: &Upload,
+        size: u64,
+        parts: Vec<Part>,
+    ) -> Result<(), Refused> {
+        let at = self.at(&upload.key);
+        let there: u64 = parts.iter().filter_map(|part| u64::try_from(part.size()?).ok()).sum();
+        if there != size {
+            let error = invalid(format!(
+                "{at}: the parts that were received have {there} bytes, not {size}"
+            ));
+            return Err(Refused { error, is_open: false });
+        }
+        match self.ask_to_complete(upload, size, parts).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_taken(&error) => {
+                let error = invalid(format!("{at}: another archive was stored there meanwhile"));
+                Err(Refused { error, is_open: true })
+            }
+            Err(error) => Err(service_error(&at, error).into()),
+        }
+    }
+
+    fn untold(&self) -> MutexGuard<'_, HashMap<UploadId, Option<String>>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what an upload whose tree hash nobody can ask for will be known by.
+    fn note_checksum(&self, upload: &UploadId, checksum: Option<&String>) {
+        if let Some(noted) = self.untold().get_mut(upload) {
+            *noted = checksum.cloned();
+        }
+    }
+
+    fn noted_checksum(&self, upload: &UploadId) -> Option<String> {
+        self.untold().get(upload).cloned().flatten()
     }
 
     /// Tells the archive of an upload that is not listed any more.
@@ -195,7 +211,7 @@ impl S3 {
         upload_id: &UploadId,
     ) -> Result<(), TargetError> {
         let upload = self.known(vault, upload_id)?;
-        self.untold.lock().unwrap_or_else(PoisonError::into_inner).remove(upload_id);
+        self.untold().remove(upload_id);
         let request = self
             .client
             .abort_multipart_upload()
@@ -419,6 +435,20 @@ fn checksum_of(parts: &[Part]) -> Option<String> {
         all.extend(STANDARD.decode(part.checksum_sha256()?).ok()?);
     }
     Some(format!("{}-{}", STANDARD.encode(LinearHash::of(&all).as_bytes()), parts.len()))
+}
+
+/// Why an upload was not completed.
+struct Refused {
+    error: TargetError,
+    /// Whether it may have been nevertheless: by an earlier attempt, whose answer was lost.
+    is_open: bool,
+}
+
+impl From<TargetError> for Refused {
+    fn from(error: TargetError) -> Self {
+        let is_open = error.is_not_found() || is_passing(&error);
+        Self { error, is_open }
+    }
 }
 
 fn invalid(message: String) -> TargetError {

@@ -19,7 +19,7 @@ use super::{
 use crate::target::{Output, TargetError};
 
 /// Times in a row that a connection may break before a byte has come.
-const MAX_BREAKS: u32 = 5;
+const MAX_BREAKS: u32 = 10;
 
 /// Pause after a break; it doubles with each one in a row.
 const BREAK_PAUSE: Duration = Duration::from_millis(200);
@@ -145,9 +145,7 @@ impl Reading {
     }
 
     /// The bytes.
-    pub(super) fn chunks(
-        self,
-    ) -> Pin<Box<dyn Stream<Item = Result<Bytes, TargetError>> + Send>> {
+    pub(super) fn chunks(self) -> Pin<Box<dyn Stream<Item = Result<Bytes, TargetError>> + Send>> {
         Box::pin(stream::unfold(Some(self), async |reading| {
             let mut reading = reading?;
             match reading.next().await {
@@ -183,11 +181,14 @@ impl Reading {
     async fn next(&mut self) -> Result<Option<Bytes>, TargetError> {
         while self.next < self.end {
             let Some(body) = &mut self.body else {
-                let opened = self.open().await.map_err(|refused| match refused {
-                    Refused::Error(error) => error,
-                    Refused::Cold { at } => expired(&at),
-                })?;
-                self.body = Some(opened.body);
+                match self.open().await {
+                    Ok(opened) => self.body = Some(opened.body),
+                    Err(Refused::Cold { at }) => return Err(expired(&at)),
+                    Err(Refused::Error(TargetError::Transport { what })) => {
+                        self.broken(&what).await?;
+                    }
+                    Err(Refused::Error(error)) => return Err(error),
+                }
                 continue;
             };
             match body.next().await {

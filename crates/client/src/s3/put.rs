@@ -112,6 +112,17 @@ impl S3 {
         })
     }
 
+    /// Deletes an archive.
+    pub(super) async fn delete(
+        &self,
+        vault: &VaultName,
+        archive: &ArchiveId,
+    ) -> Result<(), TargetError> {
+        let key = self.keys.of(vault, archive)?;
+        let request = self.client.delete_object().bucket(&self.settings.bucket).key(key);
+        request.send().await.map(drop).map_err(|error| service_error(&self.at(key), error))
+    }
+
     /// Puts an object; false when the key was taken meanwhile.
     async fn put_at(
         &self,

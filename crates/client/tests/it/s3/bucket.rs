@@ -17,7 +17,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hyper_util::rt::TokioIo;
 use icefield_protocol::LinearHash;
-use s3s::{S3 as Service, S3Request, S3Response, S3Result, auth::SimpleAuth, dto::*, s3_error};
+#[expect(clippy::wildcard_imports, reason = "the types of two dozen requests and answers")]
+use s3s::dto::*;
+use s3s::{S3 as Service, S3Request, S3Response, S3Result, auth::SimpleAuth, s3_error};
 use tokio::net::TcpListener;
 
 pub(crate) const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -78,27 +80,32 @@ pub(crate) struct Bucket {
     pub(crate) discards: AtomicBool,
 }
 
+/// Speaks for a store of objects to whoever has the key, for as long as the runtime lives.
+pub(crate) fn serve(listener: TcpListener, store: impl Service) {
+    let mut builder = s3s::service::S3ServiceBuilder::new(store);
+    builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    let service = builder.build();
+    tokio::spawn(async move {
+        loop {
+            let Ok((connection, _)) = listener.accept().await else { return };
+            let service = service.clone();
+            tokio::spawn(async move {
+                let connection = TokioIo::new(connection);
+                let http = hyper::server::conn::http1::Builder::new();
+                // A client may go away.
+                drop(http.serve_connection(connection, service).await);
+            });
+        }
+    });
+}
+
 impl Bucket {
     /// Serves one on a port of its own, for as long as the runtime lives.
     pub(crate) async fn serve() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let bucket = Arc::new(Self { endpoint, ..Self::default() });
-        let mut builder = s3s::service::S3ServiceBuilder::new(Handle(Arc::clone(&bucket)));
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        let service = builder.build();
-        tokio::spawn(async move {
-            loop {
-                let Ok((connection, _)) = listener.accept().await else { return };
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let connection = TokioIo::new(connection);
-                    let http = hyper::server::conn::http1::Builder::new();
-                    // A client may go away.
-                    drop(http.serve_connection(connection, service).await);
-                });
-            }
-        });
+        serve(listener, Handle(Arc::clone(&bucket)));
         bucket
     }
 

@@ -5,6 +5,7 @@
 mod bucket;
 mod cold;
 mod contract;
+mod folder;
 mod inventory;
 mod lost;
 mod memory;
