@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod prompt;
 mod remote;
+mod s3;
 mod service;
 mod session;
 

@@ -28,6 +28,7 @@ use crate::{
     failure::{Exit, Failure},
     progress::Progress,
     remote::{self, RemotePlace},
+    s3::{self, BucketPlace},
 };
 
 /// The global options and the configuration.
@@ -136,7 +137,19 @@ impl Session {
                 })?;
                 Ok(Opened { target: api, embedded: None })
             }
-            TargetConfig::S3 { .. } => Err(unreachable_yet(&name, &target).into()),
+            TargetConfig::S3 {
+                bucket,
+                prefix,
+                storage_class,
+                restore_days,
+                region,
+                profile,
+                endpoint,
+            } => {
+                let remote = RemotePlace { region, profile, endpoint, queue: None };
+                let place = BucketPlace { bucket, prefix, storage_class, restore_days, remote };
+                Ok(Opened { target: s3::target(self, place).await?, embedded: None })
+            }
         }
     }
 
@@ -258,10 +271,18 @@ impl Session {
     /// Opens the catalog at a vault, without the target: also while another process uses the store.
     pub(crate) async fn known_vault(&self, vault: &VaultArg) -> anyhow::Result<KnownVault> {
         let name = self.config.target_name(&self.global, vault.target.as_deref())?;
+        if let TargetConfig::Embedded { .. } = self.config.target(&name)? {
+            self.refuse_remote_options(&name)?;
+        }
+        self.catalog_of(vault).await
+    }
+
+    /// The same where the options that say where something is may be about something else than the target.
+    pub(crate) async fn catalog_of(&self, vault: &VaultArg) -> anyhow::Result<KnownVault> {
+        let name = self.config.target_name(&self.global, vault.target.as_deref())?;
         let catalog = self.catalog()?;
         let (place, region, account) = match self.config.target(&name)? {
             TargetConfig::Embedded { path } => {
-                self.refuse_remote_options(&name)?;
                 let path = path.unwrap_or_else(|| self.config.store.clone());
                 let store = Identity::of(&path)?.ok_or_else(|| no_store(&path))?;
                 (identity(&store), Settings::embedded().region, store.account)
@@ -281,7 +302,21 @@ impl Session {
                 };
                 (api.identity().to_owned(), api.region().clone(), account)
             }
-            other @ TargetConfig::S3 { .. } => return Err(unreachable_yet(&name, &other).into()),
+            TargetConfig::S3 {
+                bucket,
+                prefix,
+                storage_class,
+                restore_days,
+                region,
+                profile,
+                endpoint,
+            } => {
+                let remote = RemotePlace { region, profile, endpoint, queue: None };
+                let place = BucketPlace { bucket, prefix, storage_class, restore_days, remote };
+                let target = s3::target(self, place).await?;
+                let VaultArn { region, account, .. } = target.arn(&vault.vault);
+                (target.identity().to_owned(), region, account)
+            }
         };
         let known = catalog.vault(&place, &vault.vault)?;
         let name = vault.vault.clone();
@@ -322,14 +357,6 @@ fn no_store(path: &Path) -> Failure {
     Failure::failed(format!("there is no store in {} yet", path.display()))
         .hint("the first upload makes it: icefield upload --create VAULT PATH")
         .hint("or name another store: ICEFIELD_STORE, or `icefield target add NAME --type embedded --path DIR`")
-}
-
-fn unreachable_yet(name: &str, target: &TargetConfig) -> Failure {
-    Failure::failed(format!(
-        "the target `{name}` is of type {}, which this version of icefield cannot reach yet",
-        target.kind()
-    ))
-    .hint("this version works with embedded stores: leave the target out, or add one with `icefield target add NAME --type embedded --path DIR`")
 }
 
 /// An open target.

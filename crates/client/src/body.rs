@@ -33,10 +33,11 @@ pub trait Meter: fmt::Debug + Send + Sync {
     fn moved(&self, bytes: u64);
 }
 
-/// Bytes on their way to a target.
+/// Bytes on their way to a target. Clones are the same bytes, counted together.
+#[derive(Clone)]
 pub struct Body {
     size: u64,
-    open: Box<dyn Fn() -> Chunks + Send + Sync>,
+    open: Arc<dyn Fn() -> Chunks + Send + Sync>,
     meter: Option<Arc<dyn Meter>>,
     /// How far any sending has come: what is sent again is not counted again.
     counted: Arc<AtomicU64>,
@@ -45,7 +46,7 @@ pub struct Body {
 impl Body {
     /// Makes a body of exactly `size` bytes; `open` begins at the first one, each time it is called.
     pub fn new(size: u64, open: impl Fn() -> Chunks + Send + Sync + 'static) -> Self {
-        Self { size, open: Box::new(open), meter: None, counted: Arc::default() }
+        Self { size, open: Arc::new(open), meter: None, counted: Arc::default() }
     }
 
     /// Makes a body of bytes in memory.

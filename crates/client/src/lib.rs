@@ -27,6 +27,7 @@ pub mod remove;
 #[cfg(unix)]
 pub mod retrieval;
 pub mod retry;
+pub mod s3;
 pub mod target;
 pub mod transfer;
 pub mod transport;

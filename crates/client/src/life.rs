@@ -39,7 +39,7 @@ pub(crate) async fn meet(
     };
     let (catalog, created) = (catalog.clone(), described.creation_date);
     // Elsewhere the number tells of an inventory that may be days old.
-    let is_current = target.inventory_lag().is_zero();
+    let is_current = target.inventory_lag().is_zero() && is_exact(&described);
     let (life, known) = blocking(move || {
         let life = catalog.meet_vault(vault, created)?;
         let known = if is_current { catalog.count_archives(vault)? } else { 0 };
@@ -64,4 +64,10 @@ pub(crate) async fn meet(
         events.event(Event::Warning { path: None, message });
     }
     Ok(Some(described))
+}
+
+/// Whether the numbers are those of the vault. Of a vault too large to be counted at once S3 tells a lower bound, and that
+/// no inventory was taken.
+fn is_exact(described: &VaultDescription) -> bool {
+    described.last_inventory_date.is_some() || described.number_of_archives == 0
 }

@@ -29,16 +29,21 @@ pub struct RetryPolicy {
     pub budget: u32,
 }
 
+impl RetryPolicy {
+    /// What holds unless something else is asked for.
+    pub const DEFAULT: Self = Self {
+        attempts: 100,
+        first_attempts: 5,
+        first_pause: Duration::from_millis(100),
+        longest_pause: Duration::from_secs(60),
+        patience: Duration::from_mins(15),
+        budget: 200,
+    };
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            attempts: 100,
-            first_attempts: 5,
-            first_pause: Duration::from_millis(100),
-            longest_pause: Duration::from_secs(60),
-            patience: Duration::from_mins(15),
-            budget: 200,
-        }
+        Self::DEFAULT
     }
 }
 

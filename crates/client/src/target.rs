@@ -12,6 +12,7 @@ use futures_core::Stream;
 use icefield_protocol::{
     ArchiveId, ByteRange, Description, ErrorCode, JobDescription, JobId, JobRequest, Page,
     PartSize, Region, UploadDescription, UploadId, UploadToken, VaultDescription, VaultName,
+    limits::{MAX_ARCHIVE_SIZE_BYTES, MIN_PART_SIZE_BYTES},
 };
 use icefield_treehash::TreeHash;
 
@@ -21,7 +22,7 @@ pub use crate::body::{Body, Chunks, Meter};
 
 /// Bytes on their way from a target.
 pub struct Output {
-    /// Size of the whole job output in bytes.
+    /// Size of the whole job output in bytes; 0 for an inventory that is made while it is read.
     pub total: u64,
     /// Tree hash of the bytes of this answer, when the range is tree-hash-aligned; inventories have none.
     pub tree_hash: Option<TreeHash>,
@@ -87,6 +88,27 @@ impl FromStr for PartMark {
             Some(etag) => Ok(Self::Etag(etag.to_owned())),
             None => text.parse().map(Self::TreeHash),
         }
+    }
+}
+
+/// What fits into the archives of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The smallest size of parts, the last one excepted; also the smallest archive that is worth parts.
+    pub smallest_part: PartSize,
+    /// The largest archive in bytes.
+    pub largest_archive_bytes: u64,
+}
+
+impl Limits {
+    /// Those of the vault API.
+    ///
+    /// # Panics
+    ///
+    /// Never: 1 MiB is a part size.
+    pub fn of_vaults() -> Self {
+        let smallest_part = PartSize::new(MIN_PART_SIZE_BYTES).expect("1 MiB is a part size");
+        Self { smallest_part, largest_archive_bytes: MAX_ARCHIVE_SIZE_BYTES }
     }
 }
 
@@ -247,6 +269,11 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         let _ = at_once;
     }
 
+    /// How large archives and their parts can be.
+    fn limits(&self) -> Limits {
+        Limits::of_vaults()
+    }
+
     /// What there is to be set on vaults and the account beside archives, if there is.
     fn administration(&self) -> Option<&dyn Administration> {
         None
@@ -315,6 +342,33 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         size: u64,
         tree_hash: TreeHash,
     ) -> Result<ArchiveId, TargetError>;
+
+    /// Tells the archive that an upload became, if it was completed and the archive was not deleted since.
+    ///
+    /// `new` is what the upload was begun with. For uploads that are not listed any more, and only where tokens are kept:
+    /// a repeated initiation then tells the same upload, unless its archive is gone.
+    async fn completed_upload(
+        &self,
+        vault: &VaultName,
+        upload: &UploadId,
+        part_size: PartSize,
+        new: &NewArchive,
+        size: u64,
+        tree_hash: TreeHash,
+    ) -> Result<Option<ArchiveId>, TargetError> {
+        let same = self.initiate_upload(vault, part_size, new).await?;
+        if same != *upload {
+            if let Err(error) = self.abort_upload(vault, &same).await {
+                tracing::warn!(upload = %same, %error, "an upload could not be aborted");
+            }
+            return Ok(None);
+        }
+        match self.complete_upload(vault, upload, size, tree_hash).await {
+            Ok(archive) => Ok(Some(archive)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Discards a multipart upload.
     async fn abort_upload(&self, vault: &VaultName, upload: &UploadId) -> Result<(), TargetError>;

@@ -119,7 +119,7 @@ impl Engine {
             description: row.description.clone().map(String::from).unwrap_or_default(),
             created: row.created,
             size: row.size,
-            tree_hash: row.tree_hash,
+            tree_hash: Some(row.tree_hash),
         })
     }
 }

@@ -29,8 +29,8 @@ pub struct InventoryItem {
     pub created: Timestamp,
     /// Its size in bytes.
     pub size: u64,
-    /// Its tree hash.
-    pub tree_hash: TreeHash,
+    /// Its tree hash. A vault always tells it; of an object that another program has put into a bucket nobody knows it.
+    pub tree_hash: Option<TreeHash>,
 }
 
 /// What an inventory says about itself.

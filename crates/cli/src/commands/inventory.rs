@@ -1,4 +1,6 @@
-//! `icefield inventory refresh|show|export|import`.
+//! `icefield inventory refresh|show|export|import|push|pull`.
+
+mod bucket;
 
 use std::{
     fs::File,
@@ -11,9 +13,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use icefield_client::{
     catalog::{Entry, EntryQuery},
     inventory::{
-        ExportForm, FileForm, RefreshError, RefreshOptions, Refusals, import, refresh, write,
+        ExportForm, FileForm, ImportReport, RefreshError, RefreshOptions, Refusals, import,
+        refresh, write,
     },
 };
+use icefield_protocol::VaultName;
 use serde::Serialize;
 
 use crate::{
@@ -49,6 +53,10 @@ pub(crate) enum Inventory {
         /// The file; `-` is standard input
         file: PathBuf,
     },
+    /// Write the catalog of a vault to a bucket, so that it survives this machine; what was pushed before is replaced
+    Push(bucket::Shared),
+    /// Take the catalog of a vault from a bucket into the one of this machine
+    Pull(bucket::Shared),
 }
 
 /// What to write where.
@@ -149,6 +157,25 @@ struct ImportRecord {
     refused: u64,
 }
 
+impl ImportRecord {
+    fn of(vault: &VaultName, report: &ImportReport) -> Self {
+        Self {
+            vault: vault.to_string(),
+            form: match report.form {
+                FileForm::PowerShell => "powershell",
+                FileForm::Icefield => "icefield",
+                FileForm::Json => "json",
+                FileForm::JsonLines => "jsonl",
+                FileForm::ServiceJson => "service-json",
+                FileForm::ServiceCsv => "service-csv",
+            },
+            added: report.added,
+            already_known: report.already_known,
+            refused: report.refused.total,
+        }
+    }
+}
+
 impl Record for ImportRecord {
     const COLUMNS: &'static [&'static str] =
         &["vault", "form", "added", "already_known", "refused"];
@@ -167,6 +194,8 @@ pub(crate) async fn run(command: Inventory, session: &Session) -> anyhow::Result
         Inventory::Show { vault } => show(&vault, session).await,
         Inventory::Export(command) => export(&command, session).await,
         Inventory::Import { vault, file } => take_in(&vault, &file, session).await,
+        Inventory::Push(command) => bucket::push(&command, session).await,
+        Inventory::Pull(command) => bucket::pull(&command, session).await,
     }
 }
 
@@ -307,23 +336,7 @@ async fn take_in(vault: &VaultArg, file: &Path, session: &Session) -> anyhow::Re
         })?
     };
     say_refused(&report.refused, session);
-    one(
-        session.format(),
-        &ImportRecord {
-            vault: open.name.to_string(),
-            form: match report.form {
-                FileForm::PowerShell => "powershell",
-                FileForm::Icefield => "icefield",
-                FileForm::Json => "json",
-                FileForm::JsonLines => "jsonl",
-                FileForm::ServiceJson => "service-json",
-                FileForm::ServiceCsv => "service-csv",
-            },
-            added: report.added,
-            already_known: report.already_known,
-            refused: report.refused.total,
-        },
-    )?;
+    one(session.format(), &ImportRecord::of(&open.name, &report))?;
     open.opened.close().await?;
     Ok(if report.refused.total == 0 { Exit::Done } else { Exit::Some })
 }

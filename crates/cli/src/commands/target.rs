@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use icefield_client::s3::parse_storage_class;
 use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table, value};
 
@@ -64,9 +65,12 @@ pub(crate) struct Add {
     /// Prefix of the keys (s3)
     #[arg(long)]
     prefix: Option<String>,
-    /// Storage class (s3)
+    /// Storage class: DEEP_ARCHIVE, GLACIER (Flexible Retrieval), GLACIER_IR (Instant Retrieval) or STANDARD (s3)
     #[arg(long)]
     storage_class: Option<String>,
+    /// Days that a restored archive can be read (s3) [default: 3]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    restore_days: Option<u16>,
     /// Use it when no target is named
     #[arg(long)]
     default: bool,
@@ -108,6 +112,10 @@ fn add(command: &Add, session: &Session) -> anyhow::Result<Exit> {
         return Err(Failure::usage(format!("`{name}` is no name for a target"))
             .hint("a name consists of letters, digits, `_`, `-` and `.`")
             .into());
+    }
+    if let (Kind::S3, Some(class)) = (command.kind, &command.storage_class) {
+        parse_storage_class(class)
+            .map_err(|error| Failure::usage("the target cannot be added").because(error))?;
     }
     let global = &session.global;
     let text = |value: &Option<String>| value.clone();
@@ -160,6 +168,9 @@ fn add(command: &Add, session: &Session) -> anyhow::Result<Exit> {
         if let Some(setting) = setting {
             target.insert(key, value(setting));
         }
+    }
+    if let Some(days) = command.restore_days.filter(|_| command.kind == Kind::S3) {
+        target.insert("restore_days", value(i64::from(days)));
     }
     targets.insert(name, Item::Table(target));
     if command.default {

@@ -12,6 +12,9 @@
     reason = "a test tells its seed, what it measured, and what it left out"
 )]
 
+#[path = "../../../client/tests/it/s3/bucket.rs"]
+#[expect(dead_code, reason = "the client's own tests look at more of it")]
+mod bucket;
 mod differ;
 mod process;
 mod sandbox;
@@ -19,6 +22,7 @@ mod trees;
 
 mod account_wide;
 mod bad_input;
+mod buckets;
 mod changing_file;
 mod costs;
 mod damage;

@@ -41,7 +41,7 @@ pub(super) fn named(item: InventoryItem) -> Named {
                 archive: archive_id,
                 size,
                 created,
-                tree_hash: Some(tree_hash),
+                tree_hash,
                 description: Some(description),
             });
         }
@@ -67,7 +67,7 @@ pub(super) fn named(item: InventoryItem) -> Named {
         mtime,
         mode,
         link_target: None,
-        tree_hash: Some(tree_hash),
+        tree_hash,
         archive: Some(archive_id),
         uploaded: created,
         description: Some(description).filter(|text| !text.is_empty()),

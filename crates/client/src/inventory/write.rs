@@ -185,7 +185,7 @@ fn manifest_item(manifest: ManifestArchive) -> Option<InventoryItem> {
         description: description?,
         created,
         size,
-        tree_hash: tree_hash?,
+        tree_hash: Some(tree_hash?),
     })
 }
 
@@ -201,6 +201,6 @@ fn item(entry: &Entry) -> Result<InventoryItem, &'static str> {
         description,
         created: entry.known_uploaded().ok_or(UNKNOWN)?,
         size: entry.known_size().ok_or(UNKNOWN)?,
-        tree_hash: entry.tree_hash.ok_or(UNKNOWN)?,
+        tree_hash: Some(entry.tree_hash.ok_or(UNKNOWN)?),
     })
 }

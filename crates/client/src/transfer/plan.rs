@@ -9,6 +9,8 @@ use icefield_protocol::{
     limits::{MAX_ARCHIVE_SIZE_BYTES, MAX_PART_SIZE_BYTES, MAX_PARTS, MIN_PART_SIZE_BYTES},
 };
 
+use crate::target::Limits;
+
 /// Largest file that goes in one request.
 pub const SINGLE_MAX_BYTES: u64 = 64 << 20;
 
@@ -43,9 +45,14 @@ pub struct Parts {
 pub enum PlanError {
     /// The file is larger than an archive can be.
     #[error(
-        "{0} bytes are more than an archive can hold (10,000 parts of 4 GiB): split the file first"
+        "{size} bytes are more than an archive can hold there ({largest}): split the file first"
     )]
-    TooLarge(u64),
+    TooLarge {
+        /// Size of the file in bytes.
+        size: u64,
+        /// The largest archive in bytes.
+        largest: u64,
+    },
     /// There is nothing to send.
     #[error("an archive has at least one byte")]
     Empty,
@@ -59,18 +66,20 @@ pub enum PlanError {
     },
 }
 
-/// Plans a file of `size` bytes, cut into parts of the size that was asked for, if any.
+/// Plans a file of `size` bytes for a target, cut into parts of the size that was asked for, if any.
 ///
-/// A wish too small for 10,000 parts is raised to the next size that does; compare [`Parts::part_size`] to tell.
+/// A wish too small for the target, or for 10,000 parts, is raised to the next size that does; compare [`Parts::part_size`] to tell.
 ///
 /// # Errors
 ///
 /// When the file is empty or larger than any archive.
-pub fn plan(size: u64, wished: Option<PartSize>) -> Result<Plan, PlanError> {
+pub fn plan(size: u64, wished: Option<PartSize>, limits: Limits) -> Result<Plan, PlanError> {
+    let wished = wished.map(|wish| wish.max(limits.smallest_part));
+    let largest = limits.largest_archive_bytes.min(MAX_ARCHIVE_SIZE_BYTES);
     let single_max = wished.map_or(SINGLE_MAX_BYTES, |wish| wish.bytes().min(SINGLE_MAX_BYTES));
     match size {
         0 => Err(PlanError::Empty),
-        size if size > MAX_ARCHIVE_SIZE_BYTES => Err(PlanError::TooLarge(size)),
+        size if size > largest => Err(PlanError::TooLarge { size, largest }),
         size if size <= single_max => Ok(Plan::Single),
         size => Parts::new(size, part_size(size, wished)).map(Plan::Multipart),
     }
@@ -140,9 +149,14 @@ mod tests {
     };
     use proptest::{prop_assert, prop_assert_eq, proptest};
 
-    use super::{Parts, Plan, PlanError, SINGLE_MAX_BYTES, plan};
+    use super::{Parts, Plan, PlanError, SINGLE_MAX_BYTES};
+    use crate::target::Limits;
 
     const MIB: u64 = 1 << 20;
+
+    fn plan(size: u64, wished: Option<PartSize>) -> Result<Plan, PlanError> {
+        super::plan(size, wished, Limits::of_vaults())
+    }
 
     fn parts(size: u64, wished: Option<u64>) -> Parts {
         match plan(size, wished.map(|bytes| PartSize::new(bytes).unwrap())).unwrap() {
@@ -178,8 +192,20 @@ mod tests {
     #[test]
     fn what_no_archive_can_hold_is_refused() {
         let size = MAX_ARCHIVE_SIZE_BYTES + 1;
-        assert_eq!(plan(size, None), Err(PlanError::TooLarge(size)));
+        assert_eq!(plan(size, None), Err(PlanError::TooLarge { size, largest: size - 1 }));
         assert_eq!(plan(0, None), Err(PlanError::Empty));
+    }
+
+    #[test]
+    fn a_target_that_wants_larger_parts_and_smaller_archives_gets_them() {
+        let smallest_part = PartSize::new(8 * MIB).unwrap();
+        let limits = Limits { smallest_part, largest_archive_bytes: 5 << 40 };
+        let wish = PartSize::new(MIB).ok();
+        assert_eq!(super::plan(8 * MIB, wish, limits), Ok(Plan::Single));
+        let Ok(Plan::Multipart(parts)) = super::plan(9 * MIB, wish, limits) else { panic!() };
+        assert_eq!(parts.part_size(), smallest_part);
+        let refused = super::plan((5 << 40) + 1, None, limits);
+        assert_eq!(refused, Err(PlanError::TooLarge { size: (5 << 40) + 1, largest: 5 << 40 }));
     }
 
     proptest! {

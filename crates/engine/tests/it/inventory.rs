@@ -64,7 +64,7 @@ async fn both_forms_list_the_archives_in_the_order_of_creation() {
             description: r#"a "b", c\d"#.to_owned(),
             created: Timestamp::from_unix_millis(whole_second),
             size: 3,
-            tree_hash: first.tree_hash,
+            tree_hash: Some(first.tree_hash),
         };
         assert_eq!(items[0], expected);
         assert_eq!((&items[1].archive_id, items[1].description.as_str()), (&second.id, ""));

@@ -53,13 +53,8 @@ impl<W: Write> CsvInventoryWriter<W> {
         } else {
             write!(self.writer, "{description}")?;
         }
-        writeln!(
-            self.writer,
-            ",{},{},{}",
-            item.created.to_seconds_string(),
-            item.size,
-            item.tree_hash
-        )
+        let tree_hash = item.tree_hash.map(|hash| hash.to_string()).unwrap_or_default();
+        writeln!(self.writer, ",{},{},{tree_hash}", item.created.to_seconds_string(), item.size)
     }
 
     /// Flushes and returns the writer.
@@ -145,7 +140,10 @@ fn parse_line(line: &str) -> Result<InventoryItem, String> {
         description: verbatim(description),
         created: Timestamp::parse(unquoted(created)).map_err(|error| error.to_string())?,
         size: unquoted(size).parse().map_err(|_| format!("{size:?} is not a size in bytes"))?,
-        tree_hash: unquoted(tree_hash).parse().map_err(|error| format!("{error}"))?,
+        tree_hash: match unquoted(tree_hash) {
+            "" => None,
+            hash => Some(hash.parse().map_err(|error| format!("{error}"))?),
+        },
     })
 }
 

@@ -86,7 +86,7 @@ struct WireItem<'a> {
     #[serde(rename = "Size")]
     size: u64,
     #[serde(rename = "SHA256TreeHash")]
-    tree_hash: TreeHash,
+    tree_hash: Option<TreeHash>,
 }
 
 #[derive(Deserialize)]
@@ -99,8 +99,8 @@ struct ReadItem {
     created: Timestamp,
     #[serde(rename = "Size")]
     size: u64,
-    #[serde(rename = "SHA256TreeHash")]
-    tree_hash: TreeHash,
+    #[serde(rename = "SHA256TreeHash", default)]
+    tree_hash: Option<TreeHash>,
 }
 
 impl From<ReadItem> for InventoryItem {

@@ -20,7 +20,7 @@ fn item(description: &str) -> InventoryItem {
         description: description.to_owned(),
         created: "2012-05-15T17:19:46.700Z".parse().unwrap(),
         size: 2_140_123,
-        tree_hash: HASH.parse().unwrap(),
+        tree_hash: HASH.parse().ok(),
     }
 }
 
@@ -204,7 +204,7 @@ fn any_item() -> impl Strategy<Value = InventoryItem> {
             description,
             created: Timestamp::from_unix_millis(seconds * 1000),
             size,
-            tree_hash: TreeHash::from_bytes(hash),
+            tree_hash: Some(TreeHash::from_bytes(hash)),
         },
     )
 }

@@ -82,7 +82,7 @@ fn a_million_archives_are_imported_exported_appended_and_reconciled_in_bounded_m
                 description: String::new(),
                 created: day(5),
                 size: 7,
-                tree_hash: entry.tree_hash.unwrap(),
+                tree_hash: entry.tree_hash,
             })
         })
         .unwrap();

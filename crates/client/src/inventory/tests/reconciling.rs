@@ -20,7 +20,7 @@ fn item(archive: &str, description: &str) -> InventoryItem {
         description: description.to_owned(),
         created: day(20),
         size: 7,
-        tree_hash: hash(),
+        tree_hash: Some(hash()),
     }
 }
 

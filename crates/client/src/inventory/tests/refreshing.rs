@@ -29,8 +29,13 @@ fn inventory(items: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = JsonInventoryWriter::new(Vec::new(), &arn, day(99)).unwrap();
     for (archive, description) in items {
         let (archive_id, description) = (id(archive), (*description).to_owned());
-        let item =
-            InventoryItem { archive_id, description, created: day(20), size: 7, tree_hash: hash() };
+        let item = InventoryItem {
+            archive_id,
+            description,
+            created: day(20),
+            size: 7,
+            tree_hash: Some(hash()),
+        };
         writer.item(&item).unwrap();
     }
     writer.finish().unwrap()

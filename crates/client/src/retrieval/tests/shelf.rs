@@ -133,7 +133,7 @@ impl Shelf {
                 description: String::new(),
                 created: Timestamp::UNIX_EPOCH,
                 size: bytes.len() as u64,
-                tree_hash: tree_hash(bytes),
+                tree_hash: Some(tree_hash(bytes)),
             };
             writer.item(&item).unwrap();
         }

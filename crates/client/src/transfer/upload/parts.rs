@@ -213,18 +213,12 @@ impl Sending<'_> {
         if !target.keeps_tokens() {
             return Ok(None);
         }
-        let same = target.initiate_upload(vault, parts.part_size(), new).await;
-        let same = same.map_err(|error| self.trouble(error))?;
-        if same != *upload {
-            abort(self.run, &same).await;
-            return Ok(None);
-        }
         let tree_hash = TreeHash::combine(ticket.parts.values().map(|part| part.tree_hash));
-        match self.complete(upload, parts.size(), tree_hash).await {
-            Ok(archive) => Ok(Some(Sent { archive, tree_hash, parts: parts.count() })),
-            Err(TargetError::Service { code: ErrorCode::ResourceNotFound, .. }) => Ok(None),
-            Err(error) => Err(self.trouble(error)),
-        }
+        let completed = target
+            .completed_upload(vault, upload, parts.part_size(), new, parts.size(), tree_hash)
+            .await
+            .map_err(|error| self.trouble(error))?;
+        Ok(completed.map(|archive| Sent { archive, tree_hash, parts: parts.count() }))
     }
 
     /// Begins afresh: the target does not know the upload, or would not complete it.

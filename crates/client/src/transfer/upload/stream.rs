@@ -73,7 +73,7 @@ impl Streaming<'_> {
     async fn send(&mut self, reader: Box<dyn Read + Send>) -> Result<Done, Trouble> {
         let started = self.run.now();
         let part_size = match self.run.options.part_size {
-            Some(asked) => asked,
+            Some(asked) => asked.max(self.run.context.target.limits().smallest_part),
             None => PartSize::new(PART_BYTES).expect("32 MiB is a part size"),
         };
         let mut parts = read_stream(reader, part_size.bytes());

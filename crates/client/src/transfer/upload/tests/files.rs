@@ -362,7 +362,7 @@ async fn files_of_one_description_come_back_under_their_paths_on_a_new_machine()
             description: stored.description.clone().unwrap_or_default(),
             created: Timestamp::from_unix_millis(1_000_000),
             size: stored.content.len() as u64,
-            tree_hash: TreeHash::of_leaf(&stored.content),
+            tree_hash: Some(TreeHash::of_leaf(&stored.content)),
         };
         reconciliation.item(item).unwrap();
     }

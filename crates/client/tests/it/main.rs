@@ -1,0 +1,5 @@
+//! The targets against services that speak the wire.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
+
+mod s3;

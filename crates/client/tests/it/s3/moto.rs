@@ -1,0 +1,139 @@
+//! The same against moto's server, whose S3 somebody else wrote, and against Garage where it is installed.
+//!
+//! moto has the restore of a Glacier object done at once, and a second one answered with 200.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use icefield_client::{
+    Target as _,
+    target::{NewArchive, StorageClass},
+};
+use icefield_protocol::{ByteRange, JobStatus, PartSize, Tier};
+
+use super::{
+    MIB, all, body, bucket::SECRET_KEY, bytes, client, clock, new, target, tree_hash, vault,
+};
+
+/// Serves until its standard input ends, which it does with the test.
+const SERVER: &str = "
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
+server.start()
+print('http://%s:%d' % server.get_host_and_port(), flush=True)
+sys.stdin.read()
+";
+
+struct Moto {
+    process: Child,
+    endpoint: String,
+}
+
+impl Moto {
+    /// Starts it, if there is a Python that has it.
+    fn start() -> Option<Self> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "which clients and servers of other people are there is the environment's to say"
+        )]
+        let Some(python) = env::var_os("ICEFIELD_PYTHON") else {
+            eprintln!("SKIPPED: ICEFIELD_PYTHON is not set, `cargo xtask tools` provides it");
+            return None;
+        };
+        let mut process = Command::new(python)
+            .args(["-c", SERVER])
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut endpoint = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut endpoint).unwrap();
+        Some(Self { process, endpoint: endpoint.trim().to_owned() })
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[tokio::test]
+async fn moto_stores_restores_tags_and_lists() {
+    let Some(moto) = Moto::start() else { return };
+    client(&moto.endpoint, SECRET_KEY).create_bucket().bucket("cold").send().await.unwrap();
+    for class in [StorageClass::FlexibleRetrieval, StorageClass::DeepArchive] {
+        let target = target(&moto.endpoint, SECRET_KEY, class, &clock());
+        target.create_vault(&vault()).await.unwrap();
+        let path = format!("{class:?}/é b");
+        let (content, changed) = (bytes(1, 3 * MIB), bytes(2, 100));
+        let first =
+            target.upload_archive(&vault(), &new(&*path, 1), &body(&content)).await.unwrap();
+        let again =
+            target.upload_archive(&vault(), &new(&*path, 1), &body(&content)).await.unwrap();
+        assert_eq!(again, first);
+        let newer =
+            target.upload_archive(&vault(), &new(&*path, 2), &body(&changed)).await.unwrap();
+        assert_ne!(newer.archive, first.archive);
+
+        let request = icefield_protocol::JobRequest::Archive {
+            archive: first.archive.clone(),
+            range: None,
+            tier: Tier::Bulk,
+            description: None,
+            sns_topic: None,
+        };
+        let job = target.initiate_job(&vault(), &request).await.unwrap();
+        target.initiate_job(&vault(), &request).await.unwrap();
+        let described = target.describe_job(&vault(), &job).await.unwrap();
+        assert_eq!(described.status_code, JobStatus::Succeeded, "{described:?}");
+        assert_eq!(described.tree_hash, Some(first.tree_hash));
+        let range = ByteRange { first: MIB, last: 2 * MIB - 1 };
+        let output = target.job_output(&vault(), &job, Some(range)).await.unwrap();
+        assert_eq!(all(output).await.unwrap(), content.slice(1 << 20..2 << 20));
+    }
+}
+
+#[tokio::test]
+async fn moto_takes_parts_and_tells_them_again() {
+    let Some(moto) = Moto::start() else { return };
+    client(&moto.endpoint, SECRET_KEY).create_bucket().bucket("cold").send().await.unwrap();
+    let target = target(&moto.endpoint, SECRET_KEY, StorageClass::Standard, &clock());
+    target.create_vault(&vault()).await.unwrap();
+    let content = bytes(1, 9 * MIB);
+    let (size, hash) = (content.len() as u64, tree_hash(&content));
+    let part_size = PartSize::new(8 * MIB).unwrap();
+    let stream = NewArchive { tree_hash: None, ..new("stream", 1) };
+    let upload = target.initiate_upload(&vault(), part_size, &stream).await.unwrap();
+    for (first, last) in [(0, 8 * MIB - 1), (8 * MIB, 9 * MIB - 1)] {
+        let (from, to) = (usize::try_from(first).unwrap(), usize::try_from(last).unwrap());
+        let part = body(&content.slice(from..=to));
+        target.upload_part(&vault(), &upload, ByteRange { first, last }, &part).await.unwrap();
+    }
+    assert_eq!(target.list_parts(&vault(), &upload, None).await.unwrap().items.len(), 2);
+    let uploads = target.list_uploads(&vault(), None).await.unwrap().items;
+    assert_eq!(uploads.iter().map(|found| &found.upload_id).collect::<Vec<_>>(), [&upload]);
+    let archive = target.complete_upload(&vault(), &upload, size, hash).await.unwrap();
+    let told = target.completed_upload(&vault(), &upload, part_size, &stream, size, hash).await;
+    assert_eq!(told.unwrap().as_ref(), Some(&archive));
+    let tags = client(&moto.endpoint, SECRET_KEY)
+        .get_object_tagging()
+        .bucket("cold")
+        .key(archive.as_str())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(tags.tag_set()[0].value(), hash.to_string());
+    let vaults = target.list_vaults(None).await.unwrap().items;
+    assert_eq!(vaults[0].number_of_archives, 1);
+    target.delete_archive(&vault(), &archive).await.unwrap();
+    target.delete_vault(&vault()).await.unwrap();
+}
