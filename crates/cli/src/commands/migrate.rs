@@ -12,7 +12,7 @@ use icefield_client::{
     retrieval::RetrieveContext,
     transfer::{Cancel, Outcome, Throttle, UploadContext, UploadOptions, rate::RateLimit},
 };
-use icefield_protocol::{PartSize, Tier, limits::MAX_ARCHIVE_SIZE_BYTES};
+use icefield_protocol::{PartSize, Tier};
 
 use crate::{
     args::VaultArg,
@@ -115,7 +115,7 @@ pub(crate) async fn run(command: Migrate, session: &Session) -> anyhow::Result<E
         max_rate: command.max_rate,
         refused_pause: Duration::from_mins(10),
         no_wait: command.no_wait,
-        largest: MAX_ARCHIVE_SIZE_BYTES,
+        largest: to.target().limits().largest_archive_bytes,
         upload: UploadOptions {
             part_size: command.part_size,
             concurrency: asked.unwrap_or_else(|| to.target().bodies_at_once()),

@@ -6,6 +6,7 @@ use icefield_protocol::{PartSize, Region, Tier, Timestamp};
 
 use super::{Charge, Cost, NoSuchTier, PriceTable, Prices, Usd};
 use crate::{
+    target::Limits,
     target::StorageClass::{
         self, DeepArchive, FlexibleRetrieval, InstantRetrieval, Standard, Vault,
     },
@@ -100,7 +101,8 @@ fn a_thousand_files_of_a_mebibyte() {
 #[test]
 fn the_parts_of_a_large_file_are_requests_too() {
     let size = 100 * GIB;
-    let in_parts = plan(size, Some(PartSize::new(128 * MIB).unwrap())).unwrap();
+    let in_parts =
+        plan(size, Some(PartSize::new(128 * MIB).unwrap()), Limits::of_vaults()).unwrap();
     let cost = |class| {
         let prices = prices("us-east-1", class);
         let mut sum = prices.uploading();

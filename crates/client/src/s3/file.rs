@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     target::{Body, TargetError},
-    transfer::source::{FileSource, SourceError},
+    transfer::source::{FileSource, Source as _, SourceError},
 };
 
 /// Largest file that goes in one request.
@@ -128,7 +128,7 @@ impl BucketFile {
             return Err(FileError::TooLarge(source.size()));
         }
         let body = match ByteRange::whole(source.size()) {
-            Some(range) => source.body(range),
+            Some(range) => Arc::clone(&source).body(range).await?,
             None => Body::of(Vec::new()),
         };
         let outgoing = Outgoing::of(&body, hashing).await?;

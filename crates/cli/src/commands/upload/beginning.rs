@@ -42,11 +42,12 @@ pub(super) async fn say_beginning(
     let Input::Roots(roots) = input else { return Ok(input) };
     let prices = cost::prices(&open.opened, session)?;
     let UploadOptions { part_size, force, checksum, .. } = *options;
+    let limits = open.target().limits();
     let (catalog, vault, selection) = (open.catalog.clone(), open.known, selection.clone());
     let surveying = tokio::task::spawn_blocking(move || {
         let mut work = Workload::default();
         let mut sum = prices.as_ref().map(|prices| prices.uploading());
-        let options = SurveyOptions { part_size, force, checksum };
+        let options = SurveyOptions { part_size, force, checksum, limits };
         let found = survey(&catalog, vault, (&roots, &selection), options, &mut |size, plan| {
             work.add(size, plan);
             if let Some(sum) = &mut sum {

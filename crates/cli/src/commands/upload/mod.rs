@@ -27,6 +27,8 @@ use icefield_client::{
 };
 use icefield_protocol::{Description, PartSize};
 
+pub(crate) use self::outcomes::UploadRecord;
+
 use self::{
     beginning::say_beginning,
     outcomes::{Told, exit, is_nothing, nothing_chosen, say_end},
@@ -202,7 +204,7 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
         opener: None,
     };
     let prices = if session.global.dry_run { cost::prices(&open.opened, session)? } else { None };
-    let priced = |prices| Priced::new(prices, options.part_size, is_stream);
+    let priced = |prices| Priced::new(prices, options.part_size, open.target().limits(), is_stream);
     let mut priced = prices.as_ref().map(priced);
     let report = {
         let mut tell = |outcome| {

@@ -174,7 +174,7 @@ pub(super) fn exit(report: &UploadReport) -> Exit {
 
 /// An uploaded file.
 #[derive(Debug, Serialize)]
-struct UploadRecord {
+pub(crate) struct UploadRecord {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_base64: Option<String>,
@@ -190,7 +190,7 @@ struct UploadRecord {
 }
 
 impl UploadRecord {
-    fn of(file: &UploadedFile) -> Self {
+    pub(crate) fn of(file: &UploadedFile) -> Self {
         let duration = file.duration();
         Self {
             path: file.entry.path.to_lossy().into_owned(),

@@ -2,6 +2,7 @@
 
 use icefield_client::{
     price::{Cost, Prices, Uploading},
+    target::Limits,
     transfer::plan::{Plan, plan},
 };
 use icefield_protocol::PartSize;
@@ -11,19 +12,25 @@ use icefield_protocol::PartSize;
 pub(super) struct Priced<'a> {
     sum: Uploading<'a>,
     part_size: Option<PartSize>,
+    limits: Limits,
     is_stream: bool,
     /// Whether there is something without bytes: all of it goes into an archive of the run's own.
     has_bare: bool,
 }
 
 impl<'a> Priced<'a> {
-    pub(super) fn new(prices: &'a Prices, part_size: Option<PartSize>, is_stream: bool) -> Self {
-        Self { sum: prices.uploading(), part_size, is_stream, has_bare: false }
+    pub(super) fn new(
+        prices: &'a Prices,
+        part_size: Option<PartSize>,
+        limits: Limits,
+        is_stream: bool,
+    ) -> Self {
+        Self { sum: prices.uploading(), part_size, limits, is_stream, has_bare: false }
     }
 
     /// Adds a file of this size; 0 is what has no bytes.
     pub(super) fn add(&mut self, size: u64) {
-        match plan(size, self.part_size) {
+        match plan(size, self.part_size, self.limits) {
             Ok(plan) => self.sum.add(size, &plan),
             Err(_) => self.has_bare = true,
         }

@@ -8,6 +8,7 @@ use super::choose::{Choice, choice};
 use crate::{
     catalog::{Catalog, CatalogError, Kind, VaultRef},
     path::CatalogPath,
+    target::Limits,
     transfer::plan::{Plan, plan},
     walk::{Found, Item, Roots, Selection, walk},
 };
@@ -24,6 +25,8 @@ pub struct SurveyOptions {
     pub force: bool,
     /// Whether every file has to be read to find out whether it is unchanged.
     pub checksum: bool,
+    /// What fits into the target's archives.
+    pub limits: Limits,
 }
 
 /// What a survey found besides the files to be sent.
@@ -61,7 +64,7 @@ pub fn survey(
             match choice(&item, known, options.force, options.checksum) {
                 Choice::Compare(_) | Choice::Send => {
                     let size = item.identity.size;
-                    if let Ok(plan) = plan(size, options.part_size) {
+                    if let Ok(plan) = plan(size, options.part_size, options.limits) {
                         on_file(size, &plan);
                     }
                 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{Bench, MIB, content, options, set_modified};
 use crate::{
+    target::Limits,
     transfer::{
         estimate::Workload,
         upload::{SurveyOptions, Surveyed, UploadOptions, survey},
@@ -14,7 +15,8 @@ use crate::{
 impl Bench {
     fn survey(&self, options: &UploadOptions) -> (Workload, Surveyed) {
         let UploadOptions { part_size, force, checksum, .. } = *options;
-        let options = SurveyOptions { part_size, force, checksum };
+        let limits = Limits::of_vaults();
+        let options = SurveyOptions { part_size, force, checksum, limits };
         let (roots, selection) = (self.roots(), Selection::default());
         let mut work = Workload::default();
         let mut add = |size, plan: &_| work.add(size, plan);
