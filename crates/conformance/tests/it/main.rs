@@ -11,4 +11,5 @@ mod endurance;
 mod foreign;
 mod notify;
 mod process;
+mod seed;
 mod suite;
