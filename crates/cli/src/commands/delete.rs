@@ -111,10 +111,7 @@ pub(crate) fn fee(
 }
 
 /// Returns what it costs to delete all that the catalog knows of a vault, where somebody charges.
-pub(crate) fn fee_of_all(
-    open: &VaultSession,
-    session: &Session,
-) -> anyhow::Result<Option<Fee>> {
+pub(crate) fn fee_of_all(open: &VaultSession, session: &Session) -> anyhow::Result<Option<Fee>> {
     let Some(prices) = cost::prices(&open.opened, session)? else { return Ok(None) };
     let mut sum = prices.deleting(session.clock.now());
     let query = EntryQuery { versions: true, as_of: None };

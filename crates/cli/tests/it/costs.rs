@@ -30,7 +30,9 @@ impl Billed {
         let config = sandbox.root().join("home/.config/icefield");
         fs::create_dir_all(&config).unwrap();
         let target = |name: &str, billing: &str| {
-            format!("[target.{name}]\ntype = \"vault-api\"\nregion = \"us-west-2\"\nendpoint = \"{endpoint}\"\n{billing}\n")
+            format!(
+                "[target.{name}]\ntype = \"vault-api\"\nregion = \"us-west-2\"\nendpoint = \"{endpoint}\"\n{billing}\n"
+            )
         };
         let targets = target("west", "billing = \"aws\"") + &target("own", "");
         fs::write(config.join("config.toml"), format!("{settings}\n{targets}")).unwrap();
@@ -72,13 +74,17 @@ fn an_upload_tells_its_size_its_time_and_its_price_and_asks_nothing() {
     billed.sandbox.write("tree/b", vec![2; 100]);
     let would = billed.run(["upload", "west:v", "tree", "--part-size", "1MiB", "-n"]).ended(0);
     // Three parts, a beginning and an end, a small file, and the folder's manifest: seven requests at 0.05 a thousand.
-    would.says("requests that store archives").says("3 at $0.05 a thousand").says("4 at $0.05 a thousand");
+    would
+        .says("requests that store archives")
+        .says("3 at $0.05 a thousand")
+        .says("4 at $0.05 a thousand");
     let words = ["upload", "west:v", "tree", "--part-size", "1MiB", "-n", "--output", "jsonl"];
     let record = pay(&billed.run(words).ended(0));
     assert_eq!(record["cost_usd"], 0.00035);
     assert_eq!(record["cost"]["currency"], "USD");
     assert_eq!(record["cost"]["region"], "us-west-2");
-    let run = billed.run(["upload", "west:v", "tree", "--part-size", "1MiB", "--estimate-rate", "8"]);
+    let run =
+        billed.run(["upload", "west:v", "tree", "--part-size", "1MiB", "--estimate-rate", "8"]);
     let run = run.ended(0);
     run.says("to be sent: 2 files (3MiB) in 4 parts and 6 requests")
         .says("about 4s at the given rate (8.00 Mbit/s), until 20")
@@ -128,12 +134,16 @@ fn what_an_earlier_run_has_asked_for_is_not_paid_again() {
     billed.sandbox.write("a", vec![1; 100]);
     billed.run(["upload", "west:v", "a"]).ended(0);
     billed.run(["retrieve", "west:v", "--to", "back", "--no-wait", "--yes"]).ended(75);
-    let record = pay(&billed.run(["retrieve", "west:v", "--to", "back", "-n", "--output", "jsonl"]).ended(0));
+    let record = pay(&billed
+        .run(["retrieve", "west:v", "--to", "back", "-n", "--output", "jsonl"])
+        .ended(0));
     let items = record["cost"]["items"].as_array().unwrap();
     let what: Vec<_> = items.iter().map(|item| item["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["transfer"], "the job runs already: {record}");
     // A hundred bytes are less than a hundredth of a cent.
-    billed.run(["retrieve", "west:v", "--to", "back", "--no-wait", "--max-cost", "0.0001"]).ended(75);
+    billed
+        .run(["retrieve", "west:v", "--to", "back", "--no-wait", "--max-cost", "0.0001"])
+        .ended(75);
     billed.end();
 }
 
