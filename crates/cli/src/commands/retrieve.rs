@@ -429,6 +429,10 @@ fn hints<'a>(command: &Retrieve, reasons: impl Iterator<Item = &'a str>) -> BTre
         why if why.contains("allow overwriting") => {
             Some("hint: --overwrite replaces files that are there and different".to_owned())
         }
+        why if why.contains("hash of what came") => Some(format!(
+            "hint: it was damaged on the way or is damaged where it is stored: run the same command again; if it stays so, {}",
+            DAMAGE_HINT.trim_start_matches("hint: ")
+        )),
         why if why.contains("damaged") => Some(DAMAGE_HINT.to_owned()),
         why if why.contains("no space left") => Some(format!(
             "hint: make room for {}, then run the same command again: what has arrived is kept",

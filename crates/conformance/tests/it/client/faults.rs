@@ -41,7 +41,7 @@ async fn all_arrive_through_1000_faults_and_nothing_twice() {
 
 async fn there_and_back(effort: &Effort) {
     let seed = seed();
-    let mut line = Line::new().await;
+    let line = Line::new().await;
     line.home.ok(&["vault", "create", &at(VAULT)]).await;
     let files = Files::write(&line.home.path("tree"), effort.sizes, seed);
 

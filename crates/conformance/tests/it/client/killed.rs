@@ -4,11 +4,11 @@
 //! one exchange of the command at one point (before the server hears of it, midway, when the server has done it and
 //! nobody knows, when the answer has just arrived), and there the process ends. Then the same command runs to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use icefield_conformance::{
     Random,
-    proxy::{Log, Moment},
+    proxy::{Exchange, Log, Moment},
 };
 use icefield_protocol::Operation;
 
@@ -26,6 +26,8 @@ const PAID: [Operation; 5] = [
     Operation::CompleteMultipartUpload,
     Operation::InitiateJob,
 ];
+
+const UPLOAD_ID: &str = "x-amz-multipart-upload-id";
 
 /// A policy for access and for locks.
 const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"keep","Principal":"*","Effect":"Deny","Action":"glacier:DeleteArchive","Resource":"VAULT"}]}"#;
@@ -96,24 +98,24 @@ killed! {
 /// Runs a command once undisturbed, then `kills` times killed and again, each time with a vault and files of its own.
 async fn kill(command: Command, kills: u64) {
     let (seed, mut random) = seed::random();
-    let mut line = Line::new().await;
+    let line = Line::new().await;
     if !command.is_there(&line).await {
         eprintln!("SKIPPED: this program has no such command: {command:?}");
         return;
     }
     // What is gone on with needs as much in all as what is not interrupted.
     let whole = if command == Command::Watch { Command::UploadFolder } else { command };
-    let undisturbed = Trial::new(&mut line, whole, seed, 0).await;
+    let undisturbed = Trial::new(&line, whole, seed, 0).await;
     line.home.ok(&undisturbed.words()).await;
     line.proxy.quiet().await;
     let log = line.proxy.log();
     let exchanges = log.exchanges().len() - undisturbed.begins;
     let needed = paid(&log, undisturbed.first, |_| true);
-    undisturbed.check(&mut line, 1).await;
+    undisturbed.check(&line, 1).await;
 
     let mut reached = 0;
     for number in 1..=kills {
-        let trial = Trial::new(&mut line, command, seed, number).await;
+        let trial = Trial::new(&line, command, seed, number).await;
         let (nth, moment) = (random.index(exchanges), moment(&mut random));
         let was_killed = line.killed(&trial.words(), trial.begins + nth, moment).await;
         reached += u64::from(was_killed);
@@ -126,7 +128,7 @@ async fn kill(command: Command, kills: u64) {
         let runs = if was_last && command == Command::Refresh { 2 } else { 1 };
         let at = format!("kill {number} of {command:?} in exchange {nth}, {moment:?}");
         trial.check_paid(&line.proxy.log(), killed, &needed, runs, &at);
-        trial.check(&mut line, runs).await;
+        trial.check(&line, runs).await;
     }
     assert!(reached * 2 >= kills, "only {reached} of {kills} came to their moment");
     eprintln!("{command:?}: {reached} kills in up to {exchanges} exchanges, needed: {needed:?}");
@@ -192,7 +194,7 @@ struct Trial {
 
 impl Trial {
     /// Prepares what the command needs.
-    async fn new(line: &mut Line, command: Command, seed: u64, number: u64) -> Self {
+    async fn new(line: &Line, command: Command, seed: u64, number: u64) -> Self {
         let vault = format!("v{number}");
         let folder = line.home.path(&vault);
         let write = |sizes| Files::write(&folder, sizes, Random::of(seed, number).next());
@@ -280,6 +282,9 @@ impl Trial {
             run.hints(&["vault lock abort"]);
             line.home.ok(&["vault", "lock", "abort", &at(&self.vault)]).await;
             line.home.ok(&self.words()).await;
+        } else if self.command == Command::Purge && run.code == Some(1) {
+            // It was done.
+            run.says(&["there is no vault", &self.vault]);
         } else {
             run.ended(0);
         }
@@ -287,7 +292,8 @@ impl Trial {
 
     /// Checks that what costs something was done no more often than it is needed; the killed run ended before `killed`.
     ///
-    /// What was answered when the process ended may not have been read by it. That alone may be asked for again.
+    /// What was answered when the process ended may not have been read by it. That alone may be asked for again; and small
+    /// archives, which are noted many at a time: their tokens see to it that they are stored once.
     #[track_caller]
     fn check_paid(
         &self,
@@ -313,8 +319,8 @@ impl Trial {
     }
 
     /// Checks that the server has what the command is to come to, once; `runs` may have asked for an inventory.
-    async fn check(&self, line: &mut Line, runs: usize) {
-        let (view, vault) = (&mut line.view, self.vault.as_str());
+    async fn check(&self, line: &Line, runs: usize) {
+        let (view, vault) = (&line.view, self.vault.as_str());
         match self.command {
             Command::UploadSmall
             | Command::UploadParts
@@ -377,15 +383,18 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// Counts what has been acknowledged of what costs something, from an exchange on.
-fn paid(log: &Log, first: usize, counts: impl Fn(usize) -> bool) -> BTreeMap<Operation, usize> {
-    let mut paid = BTreeMap::new();
-    for (number, exchange) in log.exchanges().iter().enumerate().skip(first) {
-        if let Some(operation) = exchange.asked.operation
-            && exchange.is_acknowledged()
-            && PAID.contains(&operation)
-            && counts(number)
-        {
+/// Counts what has been acknowledged of what costs something, from an exchange on. Who asks for an upload twice by the same
+/// token has begun one.
+fn paid(log: &Log, first: usize, counts: impl Fn(&Exchange) -> bool) -> BTreeMap<Operation, usize> {
+    let mut paid: BTreeMap<Operation, usize> = BTreeMap::new();
+    let mut uploads = BTreeSet::new();
+    for exchange in &log.exchanges()[first..] {
+        let Some(operation) = exchange.asked.operation.filter(|known| PAID.contains(known)) else {
+            continue;
+        };
+        let upload = exchange.answered.as_ref().and_then(|answer| answer.header(UPLOAD_ID));
+        let is_new = upload.is_none_or(|upload| uploads.insert(upload.to_owned()));
+        if exchange.is_acknowledged() && is_new && counts(exchange) {
             *paid.entry(operation).or_default() += 1;
         }
     }

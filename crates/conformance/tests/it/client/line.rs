@@ -26,7 +26,7 @@ impl Line {
         ]);
         let upstream = serve.endpoint.strip_prefix("http://").unwrap().parse().unwrap();
         let proxy = Proxy::start(upstream).await.unwrap();
-        let view = View::of(&serve).await;
+        let view = View::of(&serve);
         let mut home = Home::new();
         home.set("AWS_ACCESS_KEY_ID", &serve.access_key);
         home.set("AWS_SECRET_ACCESS_KEY", &serve.secret_key);

@@ -128,7 +128,7 @@ async fn another_file_at_the_destination_is_kept_and_named_with_what_would_repla
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_somebody_else_has_deleted_is_named_with_how_to_learn_what_is_left() {
-    let mut line = Line::new().await;
+    let line = Line::new().await;
     line.home.write("film", "x");
     line.home.ok(&["upload", "--create", &at("v"), "film"]).await;
     line.view.empty("v").await;

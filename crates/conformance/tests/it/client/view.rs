@@ -21,18 +21,24 @@ pub(super) struct Listed {
     pub(super) tree_hash: String,
 }
 
-/// A client of the server's own.
-pub(super) struct View(Client);
+/// A client with a connection for each request: between two of them hours may pass.
+pub(super) struct View {
+    authority: String,
+    region: String,
+    key: Credentials,
+}
 
 impl View {
-    pub(super) async fn of(serve: &Serve) -> Self {
-        let authority = serve.endpoint.strip_prefix("http://").unwrap();
-        let key = Credentials::new(&serve.access_key, &serve.secret_key);
-        Self(Client::connect(authority, &serve.region, &key).await)
+    pub(super) fn of(serve: &Serve) -> Self {
+        Self {
+            authority: serve.endpoint.strip_prefix("http://").unwrap().to_owned(),
+            region: serve.region.clone(),
+            key: Credentials::new(&serve.access_key, &serve.secret_key),
+        }
     }
 
     /// Returns the archives of a vault.
-    pub(super) async fn archives(&mut self, vault: &str) -> Vec<Listed> {
+    pub(super) async fn archives(&self, vault: &str) -> Vec<Listed> {
         let jobs = format!("/vaults/{vault}/jobs");
         let begun = self.ask("POST", &jobs, br#"{"Type": "inventory-retrieval"}"#, 202).await;
         let job = format!("{jobs}/{}", field(&begun, "x-amz-job-id").unwrap());
@@ -53,7 +59,7 @@ impl View {
     }
 
     /// Returns how many archives there are of each tree hash.
-    pub(super) async fn copies(&mut self, vault: &str) -> BTreeMap<String, usize> {
+    pub(super) async fn copies(&self, vault: &str) -> BTreeMap<String, usize> {
         let mut copies = BTreeMap::new();
         for archive in self.archives(vault).await {
             *copies.entry(archive.tree_hash).or_default() += 1;
@@ -62,34 +68,34 @@ impl View {
     }
 
     /// Returns the IDs of multipart uploads in progress.
-    pub(super) async fn uploads(&mut self, vault: &str) -> Vec<String> {
+    pub(super) async fn uploads(&self, vault: &str) -> Vec<String> {
         let path = format!("/vaults/{vault}/multipart-uploads");
         let uploads = self.pages(&path, "UploadsList").await.into_iter();
         uploads.map(|upload| upload["MultipartUploadId"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Makes a vault.
-    pub(super) async fn create(&mut self, vault: &str) {
+    pub(super) async fn create(&self, vault: &str) {
         self.ask("PUT", &format!("/vaults/{vault}"), b"", 201).await;
     }
 
     /// Begins a multipart upload.
-    pub(super) async fn begin_upload(&mut self, vault: &str) {
+    pub(super) async fn begin_upload(&self, vault: &str) {
         let path = format!("/vaults/{vault}/multipart-uploads");
         let headers = &[("x-amz-part-size", "1048576")];
         let ask = Ask { method: "POST", path: &path, headers, body: b"" };
-        assert_eq!(self.0.send(SystemClock.now(), &ask).await.status, 201);
+        assert_eq!(self.send(&ask).await.status, 201);
     }
 
     /// Gives a vault a tag.
-    pub(super) async fn tag(&mut self, vault: &str, key: &str, value: &str) {
+    pub(super) async fn tag(&self, vault: &str, key: &str, value: &str) {
         let path = format!("/vaults/{vault}/tags?operation=add");
         let body = json!({"Tags": {key: value}}).to_string();
         self.ask("POST", &path, body.as_bytes(), 204).await;
     }
 
     /// Puts a lock policy in force and returns the ID of the lock.
-    pub(super) async fn start_lock(&mut self, vault: &str, policy: &str) -> String {
+    pub(super) async fn start_lock(&self, vault: &str, policy: &str) -> String {
         let path = format!("/vaults/{vault}/lock-policy");
         let body = json!({"Policy": policy}).to_string();
         let answer = self.ask("POST", &path, body.as_bytes(), 201).await;
@@ -97,7 +103,7 @@ impl View {
     }
 
     /// Returns how many retrievals were started of each archive.
-    pub(super) async fn retrievals(&mut self, vault: &str) -> BTreeMap<String, usize> {
+    pub(super) async fn retrievals(&self, vault: &str) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for job in self.jobs(vault, "ArchiveRetrieval").await {
             *counts.entry(job["ArchiveId"].as_str().unwrap().to_owned()).or_default() += 1;
@@ -106,35 +112,35 @@ impl View {
     }
 
     /// Returns how many inventories were asked for.
-    pub(super) async fn inventories(&mut self, vault: &str) -> usize {
+    pub(super) async fn inventories(&self, vault: &str) -> usize {
         self.jobs(vault, "InventoryRetrieval").await.len()
     }
 
-    async fn jobs(&mut self, vault: &str, action: &str) -> Vec<Value> {
+    async fn jobs(&self, vault: &str, action: &str) -> Vec<Value> {
         let mut jobs = self.pages(&format!("/vaults/{vault}/jobs"), "JobList").await;
         jobs.retain(|job| job["Action"] == action);
         jobs
     }
 
     /// Whether there is such a vault.
-    pub(super) async fn has_vault(&mut self, vault: &str) -> bool {
+    pub(super) async fn has_vault(&self, vault: &str) -> bool {
         let ask = Ask { method: "GET", path: &format!("/vaults/{vault}"), headers: &[], body: b"" };
-        self.0.send(SystemClock.now(), &ask).await.status == 200
+        self.send(&ask).await.status == 200
     }
 
     /// Returns what is said of a vault below this name: its tags, a policy, and the like.
-    pub(super) async fn document(&mut self, vault: &str, name: &str) -> Value {
+    pub(super) async fn document(&self, vault: &str, name: &str) -> Value {
         parsed(&self.ask("GET", &format!("/vaults/{vault}/{name}"), b"", 200).await)
     }
 
     /// Deletes every archive of a vault.
-    pub(super) async fn empty(&mut self, vault: &str) {
+    pub(super) async fn empty(&self, vault: &str) {
         for archive in self.archives(vault).await {
             self.ask("DELETE", &format!("/vaults/{vault}/archives/{}", archive.id), b"", 204).await;
         }
     }
 
-    async fn pages(&mut self, path: &str, member: &str) -> Vec<Value> {
+    async fn pages(&self, path: &str, member: &str) -> Vec<Value> {
         let mut all = Vec::new();
         let mut marker = String::new();
         loop {
@@ -147,10 +153,14 @@ impl View {
         }
     }
 
-    async fn ask(&mut self, method: &str, path: &str, body: &[u8], wanted: u16) -> RawAnswer {
-        let answer =
-            self.0.send(SystemClock.now(), &Ask { method, path, headers: &[], body }).await;
+    async fn ask(&self, method: &str, path: &str, body: &[u8], wanted: u16) -> RawAnswer {
+        let answer = self.send(&Ask { method, path, headers: &[], body }).await;
         assert_eq!(answer.status, wanted, "{method} {path}: {answer:?}");
         answer
+    }
+
+    async fn send(&self, ask: &Ask<'_>) -> RawAnswer {
+        let mut client = Client::connect(&self.authority, &self.region, &self.key).await;
+        client.send(SystemClock.now(), ask).await
     }
 }
