@@ -229,7 +229,9 @@ impl Session {
         let opened = self.target_for(word, Some(&vault.vault), create_store).await?;
         let catalog = self.catalog()?;
         let known = catalog.vault(opened.target.identity(), &vault.vault)?;
-        Ok(VaultSession { opened, catalog, known, name: vault.vault.clone() })
+        let (name, written) = (vault.vault.clone(), vault.to_string());
+        let is_regional = opened.embedded.is_none();
+        Ok(VaultSession { opened, catalog, known, name, written, is_regional })
     }
 
     /// Opens two vaults; two of one store share it.
@@ -251,8 +253,14 @@ impl Session {
         }
         let shared = Opened { target: Arc::clone(&opened.opened.target), embedded: None };
         let known = opened.catalog.vault(shared.target.identity(), &second.vault)?;
-        let name = second.vault.clone();
-        let second = VaultSession { opened: shared, catalog: opened.catalog.clone(), known, name };
+        let second = VaultSession {
+            opened: shared,
+            catalog: opened.catalog.clone(),
+            known,
+            name: second.vault.clone(),
+            written: second.to_string(),
+            is_regional: opened.is_regional,
+        };
         Ok((opened, second))
     }
 
@@ -390,6 +398,10 @@ pub(crate) struct VaultSession {
     /// The vault's number in the catalog.
     pub(crate) known: VaultRef,
     pub(crate) name: VaultName,
+    /// The vault as the user writes it: with its target, if it was named.
+    written: String,
+    /// Whether there are more vaults of the same target in other regions.
+    is_regional: bool,
 }
 
 impl VaultSession {
@@ -416,8 +428,13 @@ impl VaultSession {
                     None => failure,
                 }
                 .hint(format!(
-                    "to make it: icefield vault create {0}, or upload with --create",
-                    self.name
+                    "to make it: icefield vault create {}, or upload with --create{}",
+                    self.written,
+                    if self.is_regional {
+                        "; a vault belongs to one region, --region names another"
+                    } else {
+                        ""
+                    }
                 ))
                 .into())
             }

@@ -19,6 +19,8 @@ pub mod http;
 mod model;
 mod offers;
 mod outcome;
+pub mod proxy;
+mod random;
 mod request;
 mod rules;
 mod signing;
@@ -26,4 +28,5 @@ mod suite;
 
 pub use endpoint::{Bench, Credentials, Endpoint, Laboratory, Setup};
 pub use outcome::Failed;
+pub use random::Random;
 pub use suite::{Case, CaseReport, Ending, Need, Report, Suite};

@@ -170,7 +170,8 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
         say_unmatched(&plan.unmatched, &command.pattern, session) || is_partly_refused;
     let price = price(&context, &plan, command.tier, &open, session).await?;
     if session.global.dry_run {
-        tell_plan(&plan, price.as_ref().map(|price| &price.cost), &open, session)?;
+        let cost = price.as_ref().map(|price| &price.cost);
+        tell_plan(&plan, cost, &open, &command, session)?;
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
@@ -183,7 +184,7 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
     let exit = if command.to == Path::new("-") {
         to_stdout(&context, &options, plan).await?
     } else {
-        to_folder(&context, &options, plan, session).await?
+        to_folder(&context, &options, plan, &command, session).await?
     };
     drop(context);
     open.opened.close().await?;
@@ -295,6 +296,7 @@ fn tell_plan(
     plan: &Plan,
     cost: Option<&Cost>,
     open: &VaultSession,
+    command: &Retrieve,
     session: &Session,
 ) -> anyhow::Result<()> {
     session.progress.say(&format!(
@@ -309,7 +311,7 @@ fn tell_plan(
     for (entry, why) in &plan.refused {
         session.progress.say(&format!("would refuse {}: {why}", entry.path));
     }
-    for hint in hints(plan.refused.iter().map(|(_, why)| why.as_str())) {
+    for hint in hints(command, plan.refused.iter().map(|(_, why)| why.as_str())) {
         session.progress.note(hint);
     }
     cost::say_would(cost, &open.opened, session);
@@ -358,6 +360,7 @@ async fn to_folder(
     context: &RetrieveContext,
     options: &RetrieveOptions,
     plan: Plan,
+    command: &Retrieve,
     session: &Session,
 ) -> anyhow::Result<Exit> {
     let mut rows = stdout_rows(session.format()).at_most(ROWS_FOR_PEOPLE);
@@ -377,7 +380,7 @@ async fn to_folder(
     if let Some(more) = held_back {
         session.progress.note(more);
     }
-    say_report(&report, session);
+    say_report(&report, command, session);
     Ok(match (report.failed.is_empty(), report.waiting) {
         (false, _) => Exit::Some,
         (true, 0) => Exit::Done,
@@ -402,7 +405,7 @@ fn push(
     rows.push(&FileRecord::of(file))
 }
 
-fn say_report(report: &RetrieveReport, session: &Session) {
+fn say_report(report: &RetrieveReport, command: &Retrieve, session: &Session) {
     let mut said =
         format!("retrieved {} ({})", count(report.retrieved, "file"), size(report.bytes));
     for (count, what) in [
@@ -415,18 +418,30 @@ fn say_report(report: &RetrieveReport, session: &Session) {
         }
     }
     session.progress.note(said);
-    for hint in hints(report.failed.iter().map(|(_, why)| why.as_str())) {
+    for hint in hints(command, report.failed.iter().map(|(_, why)| why.as_str())) {
         session.progress.note(hint);
     }
 }
 
-/// What to try where files were refused or damaged; each hint once. The library names no options.
-fn hints<'a>(reasons: impl Iterator<Item = &'a str>) -> BTreeSet<&'static str> {
-    let hint = |why: &str| match why {
-        _ if why.contains("allow overwriting") => {
-            Some("hint: --overwrite replaces files that are there and different")
+/// What to try where files were refused, damaged, gone or too large; each hint once. The library names no options.
+fn hints<'a>(command: &Retrieve, reasons: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let hint = |why: &str| match why.to_ascii_lowercase() {
+        why if why.contains("allow overwriting") => {
+            Some("hint: --overwrite replaces files that are there and different".to_owned())
         }
-        _ if why.contains("damaged") => Some(DAMAGE_HINT),
+        why if why.contains("hash of what came") => Some(format!(
+            "hint: it was damaged on the way or is damaged where it is stored: run the same command again; if it stays so, {}",
+            DAMAGE_HINT.trim_start_matches("hint: ")
+        )),
+        why if why.contains("damaged") => Some(DAMAGE_HINT.to_owned()),
+        why if why.contains("no space left") => Some(format!(
+            "hint: make room for {}, then run the same command again: what has arrived is kept",
+            command.to.display()
+        )),
+        why if why.contains("archive id was not found") => Some(format!(
+            "hint: it was deleted by somebody else; to learn what is left: icefield inventory refresh {}",
+            command.vault
+        )),
         _ => None,
     };
     reasons.filter_map(hint).collect()

@@ -7,8 +7,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
 #![expect(clippy::print_stderr, reason = "a test tells what it left out")]
 
+mod client;
 mod endurance;
 mod foreign;
 mod notify;
 mod process;
+mod seed;
 mod suite;

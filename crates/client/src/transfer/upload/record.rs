@@ -1,8 +1,8 @@
 //! What is done is recorded in batches, one transaction for all that finished meanwhile, and then told.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
-use icefield_protocol::{ArchiveId, Timestamp, UploadToken};
+use icefield_protocol::{ArchiveId, Timestamp, TreeHash, UploadToken};
 use tokio::sync::mpsc;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     run::{Run, Trouble},
     send::{Opened, Sent, single},
     spool::{Spool, read_back},
+    stream::random_token,
 };
 use crate::{
     catalog::{CatalogError, Entry, FileTime, ManifestArchive},
@@ -18,7 +19,7 @@ use crate::{
     events::Event,
     manifest,
     path::CatalogPath,
-    target::NewArchive,
+    target::{NewArchive, TargetError},
     transfer::plan::{Plan, plan},
     walk::Item,
 };
@@ -291,9 +292,6 @@ async fn send_manifest(
     path: &std::path::Path,
 ) -> Result<ManifestArchive, UploadError> {
     const WHAT: &str = "the manifest of this run";
-    let mut token = [0; 16];
-    aws_lc_rs::rand::fill(&mut token).map_err(|_| UploadError::Random)?;
-    let token = UploadToken::from_bytes(token);
     let path = path.to_owned();
     let opening = blocking(move || Opened::open(&path));
     let opened = opening.await.map_err(|error| UploadError::Manifest(io::Error::other(error)))?;
@@ -301,18 +299,20 @@ async fn send_manifest(
     let sending = async {
         let planned = plan(opened.size(), None, run.context.target.limits());
         let planned = planned.map_err(|error| Trouble::File(error.into()))?;
-        let new = NewArchive {
+        let mut new = NewArchive {
             path: manifest::path(run.id),
             description: Some(description.clone()),
-            token,
+            // The same for the same content: what a run has stored that died before it noted so is not stored again.
+            token: token_of(opened.tree_hash(run).await?),
             tree_hash: opened.told_hash(run, planned).await?,
         };
-        match planned {
-            Plan::Single => single(run, &WHAT, &opened, &new).await,
-            Plan::Multipart(_) => {
-                multipart(run, &WHAT, &opened, planned, &mut Ticket::unclaimed(), &new).await
-            }
+        let mut sent = transmit(run, &WHAT, &opened, planned, &new).await;
+        if let Err(Trouble::File(FileError::Target(TargetError::UsedToken))) = sent {
+            // Somebody has deleted the earlier one.
+            new.token = random_token()?;
+            sent = transmit(run, &WHAT, &opened, planned, &new).await;
         }
+        sent
     };
     let sent = tokio::select! {
         () = run.halted() => return Err(UploadError::Cancelled),
@@ -333,6 +333,27 @@ async fn send_manifest(
         Trouble::File(error) => UploadError::Manifest(io::Error::other(error)),
         Trouble::HeldElsewhere => UploadError::Cancelled,
     })
+}
+
+async fn transmit(
+    run: &Arc<Run>,
+    what: &(dyn fmt::Display + Sync),
+    opened: &Opened,
+    planned: Plan,
+    new: &NewArchive,
+) -> Result<Sent, Trouble> {
+    match planned {
+        Plan::Single => single(run, what, opened, new).await,
+        Plan::Multipart(_) => {
+            multipart(run, what, opened, planned, &mut Ticket::unclaimed(), new).await
+        }
+    }
+}
+
+fn token_of(content: TreeHash) -> UploadToken {
+    let mut token = [0; 16];
+    token.copy_from_slice(&content.as_bytes()[..16]);
+    UploadToken::from_bytes(token)
 }
 
 struct Teller<'a> {

@@ -296,7 +296,7 @@ impl Opened {
         }
     }
 
-    async fn tree_hash(&self, run: &Run) -> Result<TreeHash, Trouble> {
+    pub(super) async fn tree_hash(&self, run: &Run) -> Result<TreeHash, Trouble> {
         if let Some(known) = self.source.tree_hash() {
             return Ok(known);
         }

@@ -87,7 +87,7 @@ impl Streaming<'_> {
         }
         let (description, is_untold) = self.run.describe(&note);
         let path = note.path.clone();
-        let new = NewArchive { path, description, token: token()?, tree_hash: None };
+        let new = NewArchive { path, description, token: random_token()?, tree_hash: None };
         let (sent, size) = if first.is_last {
             (self.single(&first, &new).await?, first.bytes.size())
         } else {
@@ -173,7 +173,7 @@ async fn next(parts: &mut mpsc::Receiver<io::Result<StreamPart>>) -> Result<Stre
     part.map_err(|error| Trouble::Halt(UploadError::Stream(error)))
 }
 
-fn token() -> Result<UploadToken, Trouble> {
+pub(super) fn random_token() -> Result<UploadToken, Trouble> {
     let mut token = [0; 16];
     aws_lc_rs::rand::fill(&mut token).map_err(|_| Trouble::Halt(UploadError::Random))?;
     Ok(UploadToken::from_bytes(token))

@@ -13,7 +13,7 @@ use serde_json::Value;
 const SIGNED: &[&str] =
     &["content-range", "host", "x-amz-content-sha256", "x-amz-date", "x-amz-glacier-version"];
 
-pub(super) struct Client {
+pub(crate) struct Client {
     authority: String,
     region: String,
     credentials: Credentials,
@@ -21,22 +21,22 @@ pub(super) struct Client {
 }
 
 /// What is asked: method, path below the account, header fields, body.
-pub(super) struct Ask<'a> {
-    pub(super) method: &'a str,
-    pub(super) path: &'a str,
-    pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a [u8],
+pub(crate) struct Ask<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
 }
 
 impl Client {
-    pub(super) async fn connect(authority: &str, region: &str, credentials: &Credentials) -> Self {
+    pub(crate) async fn connect(authority: &str, region: &str, credentials: &Credentials) -> Self {
         let connection = Connection::open(authority).await.unwrap();
         let credentials = credentials.clone();
         Self { authority: authority.to_owned(), region: region.to_owned(), credentials, connection }
     }
 
     /// Asks at the time `now`, which is that of the server, too.
-    pub(super) async fn send(&mut self, now: Timestamp, ask: &Ask<'_>) -> RawAnswer {
+    pub(crate) async fn send(&mut self, now: Timestamp, ask: &Ask<'_>) -> RawAnswer {
         let head = self.head(now, ask);
         let sent = self.connection.send(head.as_bytes(), ask.body, Delivery::Whole).await;
         let answer = sent.unwrap_or_else(|none| panic!("{} {}: {none}", ask.method, ask.path));
@@ -84,11 +84,11 @@ impl Client {
     }
 }
 
-pub(super) fn field<'a>(answer: &'a RawAnswer, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(answer: &'a RawAnswer, name: &str) -> Option<&'a str> {
     let found = answer.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.as_str())
 }
 
-pub(super) fn json(answer: &RawAnswer) -> Value {
+pub(crate) fn json(answer: &RawAnswer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("no JSON: {answer:?}"))
 }

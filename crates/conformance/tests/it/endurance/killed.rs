@@ -12,11 +12,11 @@ use std::{
 use icefield_conformance::Credentials;
 use tempfile::TempDir;
 
-use super::{
-    random::Random,
-    service::{Life, Service},
+use super::service::{Life, Service};
+use crate::{
+    foreign::{script, tool},
+    seed,
 };
-use crate::foreign::{script, tool};
 
 /// Acknowledgements that a life brings before it is ended, at most.
 const MAX_ANSWERS: u64 = 25;
@@ -39,7 +39,7 @@ fn a_server_killed_50_times_under_8_clients_keeps_all_that_it_acknowledged() {
 
 fn kill_under_clients(kills: u32) {
     let Some(python) = tool("ICEFIELD_PYTHON") else { return };
-    let (seed, mut random) = Random::announced();
+    let (seed, mut random) = seed::random();
     let service = Service::new(&[("ICEFIELD_INVENTORY_INTERVAL", "0s")]);
     let key = service.create_key();
     let life = service.start();

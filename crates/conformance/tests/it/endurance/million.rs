@@ -6,6 +6,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use icefield_conformance::Random;
 use icefield_engine::{Access, Caller, Engine, NewArchive, Resource, Settings};
 use icefield_protocol::{ArchiveId, Clock as _, Operation, TreeHash, VaultName};
 use icefield_store::{OpenOptions, Store, SystemClock};
@@ -13,7 +14,6 @@ use tokio::task::JoinSet;
 
 use super::{
     client::{Ask, Client, json},
-    random::Random,
     service::{Life, Service},
 };
 

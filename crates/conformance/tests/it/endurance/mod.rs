@@ -3,9 +3,8 @@
 //! Each test has a form that takes seconds, which runs always, and one of the size that is promised, marked
 //! `#[ignore = "long"]`. All of them print the seed of what is random about them, and figures.
 
-mod client;
+pub(crate) mod client;
 mod killed;
 mod million;
 mod race;
-mod random;
 mod service;

@@ -9,7 +9,7 @@ mod walk;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use icefield_conformance::Credentials;
+use icefield_conformance::{Credentials, Random};
 use icefield_engine::{Engine, MasterKey, Settings};
 use icefield_protocol::{Clock, ManualClock, Region, Timestamp};
 use icefield_server::{Running, Server, ServerSettings};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use self::{known::Known, walk::Walker};
-use super::random::Random;
+use crate::seed::seed;
 
 const CLIENTS: u64 = 32;
 const START: Timestamp = Timestamp::from_unix_millis(1_769_860_800_250);
@@ -82,7 +82,7 @@ impl Setting {
 }
 
 async fn race(setting: Setting, steps: u64) {
-    let (seed, _) = Random::announced();
+    let seed = seed();
     let known = Arc::new(Known::default());
     let mut walkers = JoinSet::new();
     for number in 0..CLIENTS {

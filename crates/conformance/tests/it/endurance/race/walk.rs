@@ -2,16 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use icefield_conformance::{Credentials, http::RawAnswer};
+use icefield_conformance::{Credentials, Random, http::RawAnswer};
 use icefield_engine::Engine;
 use icefield_protocol::{Clock as _, ManualClock, TreeHash};
 use serde_json::Value;
 
 use super::{
-    super::{
-        client::{Ask, Client, field, json},
-        random::Random,
-    },
+    super::client::{Ask, Client, field, json},
     known::{Known, Upload},
 };
 
