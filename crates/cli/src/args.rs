@@ -95,6 +95,7 @@ pub(crate) enum Command {
     Retrieve(commands::retrieve::Retrieve),
     #[command(visible_alias = "rm")]
     Delete(commands::delete::Delete),
+    Duplicates(commands::duplicates::Duplicates),
     Verify(commands::verify::Verify),
     Status(commands::status::Status),
     Watch(commands::watch::Watch),
@@ -136,7 +137,7 @@ impl Command {
         use commands::{capacity::Capacity, retrieval_policy::RetrievalPolicy, uploads::Uploads};
         use commands::{inventory::Inventory, job::Job, store::Store, target::Target};
         let changes_nothing = match self {
-            Self::List(_) | Self::Verify(_) | Self::Status(_) => true,
+            Self::List(_) | Self::Duplicates(_) | Self::Verify(_) | Self::Status(_) => true,
             Self::Completions(_) | Self::Man(_) => true,
             Self::Inventory(command) => {
                 matches!(command, Inventory::Show { .. } | Inventory::Export(_))

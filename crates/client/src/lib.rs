@@ -31,6 +31,7 @@ pub mod s3;
 pub mod target;
 pub mod transfer;
 pub mod transport;
+mod utf7;
 #[cfg(unix)]
 pub mod verify;
 pub mod walk;

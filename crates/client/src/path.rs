@@ -3,6 +3,8 @@
 //! A path that has been parsed cannot leave the folder it is put under: that is the constructor's check, wherever the
 //! path came from (a folder on disk, an inventory file, a description in a foreign vault).
 
+pub(crate) mod native;
+
 use std::{borrow::Cow, fmt};
 
 use icefield_protocol::shortened;

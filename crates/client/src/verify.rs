@@ -1,15 +1,22 @@
 //! Compares files on disk with the catalog: what is missing, what differs, what was never archived.
 //!
 //! Sizes, kinds and link targets are compared first; files of equal size are then read and their tree hashes compared.
-//! Nothing is retrieved and nothing changed. Local files are looked up as `upload` named them: [`locate`] finds the folder
+//! Nothing is retrieved and nothing changed. What the last inventory of the vault has lacked is in the catalog as gone: a
+//! file that is not as another version which is still there is then told as being in the vault no more. Local files are looked up as `upload` named them: [`locate`] finds the folder
 //! that the catalog's paths begin in. No link inside is followed.
 
 mod locate;
 
-use std::{collections::HashSet, fmt, fs, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, fs, io,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use bytes::BytesMut;
 use futures_util::{StreamExt as _, stream};
+use icefield_protocol::Timestamp;
 use icefield_treehash::{HashPool, Roles, TreeHash};
 
 pub use locate::{Located, locate};
@@ -39,6 +46,12 @@ pub struct VerifyOptions {
     pub extras_in: Vec<CatalogPath>,
     /// Files that are compared at a time. Memory grows with it.
     pub hashing: HashPool,
+}
+
+impl VerifyOptions {
+    fn wants(&self, path: &CatalogPath) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only.matches(path))
+    }
 }
 
 /// How a path differs from the catalog.
@@ -76,8 +89,23 @@ pub enum Difference {
     },
     /// It could not be read.
     Unreadable(String),
+    /// It is on disk, but its archive is in the vault no more.
+    Gone {
+        /// Date of the inventory that lacks it.
+        since: Timestamp,
+    },
     /// It is on disk, but not in the catalog.
     Extra,
+}
+
+impl Difference {
+    /// A file that is other than a version which is left was perhaps as the one that is gone.
+    fn or_gone(self, since: Option<Timestamp>) -> Self {
+        match (self, since) {
+            (Self::Size { .. } | Self::Content { .. }, Some(since)) => Self::Gone { since },
+            (other, _) => other,
+        }
+    }
 }
 
 impl fmt::Display for Difference {
@@ -96,6 +124,9 @@ impl fmt::Display for Difference {
                 String::from_utf8_lossy(expected)
             ),
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+            Self::Gone { since } => {
+                write!(f, "not in the vault: the inventory of {since} has its archive no more")
+            }
             Self::Extra => f.write_str("not archived"),
         }
     }
@@ -161,14 +192,15 @@ pub async fn verify(
     options: &VerifyOptions,
     on_difference: &mut (dyn FnMut(&CatalogPath, &Difference) + Send),
 ) -> Result<VerifyReport, VerifyError> {
-    let (entries, base) = {
+    let (entries, mut gone, base) = {
         let (catalog, options) = (catalog.clone(), options.clone());
         blocking(move || {
-            Ok::<_, VerifyError>((select(&catalog, vault, &options)?, open(&options)?))
+            let entries = select(&catalog, vault, &options)?;
+            Ok::<_, VerifyError>((entries, gone(&catalog, vault, &options)?, open(&options)?))
         })
         .await?
     };
-    let known = Known::of(&entries);
+    let known = Known::of(&entries, &gone);
     let mut report = VerifyReport::default();
     let mut compared = stream::iter(entries)
         .map(|entry| compare(&options.hashing, Arc::clone(&base), entry))
@@ -177,7 +209,8 @@ pub async fn verify(
         report.compared += 1;
         report.bytes += bytes;
         report.by_size_only += u64::from(by_size_only);
-        match difference {
+        let since = gone.remove(&path);
+        match difference.map(|difference| difference.or_gone(since)) {
             None => report.equal += 1,
             Some(difference) => {
                 report.differences += 1;
@@ -186,6 +219,14 @@ pub async fn verify(
         }
     }
     drop(compared);
+    let still_there = {
+        let base = Arc::clone(&base);
+        blocking(move || still_there(&base, gone)).await
+    };
+    for (path, since) in still_there {
+        report.differences += 1;
+        on_difference(&path, &Difference::Gone { since });
+    }
     let folders = options.extras_in.clone();
     for path in blocking(move || extras(&base, folders, &known)).await {
         report.differences += 1;
@@ -202,12 +243,38 @@ fn select(
     let mut entries = Vec::new();
     let query = EntryQuery { versions: false, as_of: None };
     catalog.for_each(vault, &query, &mut |entry: Entry| {
-        if options.only.is_empty() || options.only.iter().any(|only| only.matches(&entry.path)) {
+        if options.wants(&entry.path) {
             entries.push(entry);
         }
         Ok::<(), CatalogError>(())
     })?;
     Ok(entries)
+}
+
+/// Finds the paths whose newest archive is gone, with the date of the inventory that showed it.
+fn gone(
+    catalog: &Catalog,
+    vault: VaultRef,
+    options: &VerifyOptions,
+) -> Result<HashMap<CatalogPath, Timestamp>, CatalogError> {
+    let mut gone = HashMap::new();
+    catalog.for_each_gone(vault, &mut |path, since| {
+        if options.wants(&path) {
+            gone.insert(path, since);
+        }
+    })?;
+    Ok(gone)
+}
+
+/// Leaves those of which there is something on disk, by path.
+fn still_there(
+    base: &Destination,
+    gone: HashMap<CatalogPath, Timestamp>,
+) -> Vec<(CatalogPath, Timestamp)> {
+    let is_there = |path: &CatalogPath| !matches!(base.look(path), Ok(Found::Nothing) | Err(_));
+    let mut there: Vec<_> = gone.into_iter().filter(|(path, _)| is_there(path)).collect();
+    there.sort();
+    there
 }
 
 fn open(options: &VerifyOptions) -> Result<Arc<Destination>, VerifyError> {
@@ -277,17 +344,19 @@ async fn compare(hashing: &HashPool, base: Arc<Destination>, entry: Entry) -> Co
     compared
 }
 
-/// The paths of the catalog, and the folders they lie in.
+/// The paths of the catalog, gone ones too, and the folders they lie in.
 struct Known {
     paths: HashSet<CatalogPath>,
     folders: HashSet<CatalogPath>,
 }
 
 impl Known {
-    fn of(entries: &[Entry]) -> Self {
+    fn of(entries: &[Entry], gone: &HashMap<CatalogPath, Timestamp>) -> Self {
+        let paths: HashSet<_> =
+            entries.iter().map(|entry| &entry.path).chain(gone.keys()).cloned().collect();
         let mut folders = HashSet::new();
-        for entry in entries {
-            let mut parent = entry.path.parent();
+        for path in &paths {
+            let mut parent = path.parent();
             while let Some(folder) = parent {
                 parent = folder.parent();
                 if !folders.insert(folder) {
@@ -295,7 +364,7 @@ impl Known {
                 }
             }
         }
-        Self { paths: entries.iter().map(|entry| entry.path.clone()).collect(), folders }
+        Self { paths, folders }
     }
 }
 
@@ -365,11 +434,14 @@ fn read_chunk(file: &mut fs::File) -> io::Result<BytesMut> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::{fs, os::unix::fs::symlink, time::Duration};
+
+    use icefield_protocol::{InventoryItem, Timestamp};
 
     use super::{Difference, VerifyOptions, VerifyReport, verify};
     use crate::{
         catalog::Kind,
+        inventory::Reconciliation,
         pattern::Pattern,
         retrieval::tests::{Scene, bytes, entry, link, path},
     };
@@ -405,6 +477,34 @@ mod tests {
         let (report, differences) = verified(&scene, &[], &["d"]).await;
         assert_eq!(differences, []);
         assert_eq!((report.equal, report.bytes), (4, (2 << 20) + 1));
+    }
+
+    #[tokio::test]
+    async fn what_an_inventory_lacks_is_told_as_gone() {
+        let scene = Scene::new();
+        for (name, archive) in [("d/gone", "a"), ("d/gone and deleted", "b"), ("d/stays", "c")] {
+            scene.archived(name, archive, bytes(10));
+        }
+        scene.run(&scene.options()).await.unwrap();
+        fs::remove_file(scene.to().join("d/gone and deleted")).unwrap();
+        let (catalog, vault) = (&scene.context.catalog, scene.context.vault);
+        let date = Timestamp::from_unix_millis(i64::from(u32::MAX) * 1000);
+        let mut reconciliation = Reconciliation::begin(catalog, vault).unwrap();
+        let stays = catalog.newest(vault, &path("d/stays")).unwrap().unwrap();
+        let item = InventoryItem {
+            archive_id: stays.archive.unwrap(),
+            description: String::new(),
+            created: stays.uploaded,
+            size: stays.size,
+            tree_hash: stays.tree_hash.unwrap(),
+        };
+        reconciliation.item(item).unwrap();
+        reconciliation.finish(date, Duration::ZERO).unwrap();
+        let (report, differences) = verified(&scene, &[], &["d"]).await;
+        assert_eq!(differences, [("d/gone".to_owned(), Difference::Gone { since: date })]);
+        assert_eq!((report.compared, report.equal), (1, 1));
+        let told = differences[0].1.to_string();
+        assert!(told.starts_with("not in the vault"), "{told}");
     }
 
     #[tokio::test]

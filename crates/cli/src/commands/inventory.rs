@@ -3,7 +3,6 @@
 mod bucket;
 
 use std::{
-    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,8 +12,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use icefield_client::{
     catalog::{Entry, EntryQuery},
     inventory::{
-        ExportForm, FileForm, ImportReport, RefreshError, RefreshOptions, Refusals, import,
-        refresh, write,
+        ExportForm, ImportReport, RefreshError, RefreshOptions, RefreshReport, Refusals, import,
+        import_file, refresh, write,
     },
 };
 use icefield_protocol::VaultName;
@@ -24,8 +23,8 @@ use crate::{
     args::VaultArg,
     commands::list::{EntryRecord, knows_nothing},
     failure::{Exit, Failure, unwritable},
-    output::{Record, one, size, stdout_rows},
-    session::{KnownVault, Session},
+    output::{Record, count, one, printable, size, stdout_rows},
+    session::{KnownVault, Session, VaultSession},
 };
 
 /// Bring catalog, vault and inventory files together
@@ -46,11 +45,12 @@ pub(crate) enum Inventory {
     },
     /// Write the catalog of a vault to a file
     Export(Export),
-    /// Take an inventory file into the catalog: icefield's own, PowerShell's Export-Csv, or the service's JSON or CSV
+    /// Take an inventory file into the catalog: icefield's own, PowerShell's Export-Csv, the service's JSON or CSV, a journal
+    /// of mtglacier, names for Amazon's solution, glacier-cli's cache, Synology's mapping
     Import {
         /// The vault
         vault: VaultArg,
-        /// The file; `-` is standard input
+        /// The file, of any of these forms; `-` is standard input, which cannot be a database
         file: PathBuf,
     },
     /// Write the catalog of a vault to a bucket, so that it survives this machine; what was pushed before is replaced
@@ -86,6 +86,10 @@ enum Form {
     ServiceJson,
     /// As the service writes its inventory, CSV
     ServiceCsv,
+    /// As mt-aws-glacier keeps its journal: what has an archive, once each
+    MtglacierJournal,
+    /// As PowerShell's Export-Csv writes what Write-GLCArchive returns
+    Powershell,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +103,8 @@ struct RefreshRecord {
     gone: u64,
     kept_fresh: u64,
     foreign: u64,
+    packed: u64,
+    twins: u64,
     refused: u64,
     differing: u64,
 }
@@ -114,6 +120,8 @@ impl Record for RefreshRecord {
         "gone",
         "kept_fresh",
         "foreign",
+        "packed",
+        "twins",
         "refused",
         "differing",
     ];
@@ -127,6 +135,8 @@ impl Record for RefreshRecord {
         "GONE",
         "TOO FRESH TO BE LISTED",
         "OF OTHER PROGRAMS",
+        "PACKED BY THEM",
+        "TWINS",
         "REFUSED",
         "DIFFERING",
     ];
@@ -142,6 +152,8 @@ impl Record for RefreshRecord {
             self.gone.to_string(),
             self.kept_fresh.to_string(),
             self.foreign.to_string(),
+            self.packed.to_string(),
+            self.twins.to_string(),
             self.refused.to_string(),
             self.differing.to_string(),
         ]
@@ -154,6 +166,8 @@ struct ImportRecord {
     form: &'static str,
     added: u64,
     already_known: u64,
+    gone: u64,
+    other_vaults: u64,
     refused: u64,
 }
 
@@ -161,16 +175,11 @@ impl ImportRecord {
     fn of(vault: &VaultName, report: &ImportReport) -> Self {
         Self {
             vault: vault.to_string(),
-            form: match report.form {
-                FileForm::PowerShell => "powershell",
-                FileForm::Icefield => "icefield",
-                FileForm::Json => "json",
-                FileForm::JsonLines => "jsonl",
-                FileForm::ServiceJson => "service-json",
-                FileForm::ServiceCsv => "service-csv",
-            },
+            form: report.form.as_str(),
             added: report.added,
             already_known: report.already_known,
+            gone: report.gone,
+            other_vaults: report.other_vaults,
             refused: report.refused.total,
         }
     }
@@ -178,11 +187,13 @@ impl ImportRecord {
 
 impl Record for ImportRecord {
     const COLUMNS: &'static [&'static str] =
-        &["vault", "form", "added", "already_known", "refused"];
-    const HEADINGS: &'static [&'static str] = &["VAULT", "FORM", "NEW", "KNOWN", "REFUSED"];
+        &["vault", "form", "added", "already_known", "gone", "other_vaults", "refused"];
+    const HEADINGS: &'static [&'static str] =
+        &["VAULT", "FORM", "NEW", "KNOWN", "GONE", "OF OTHER VAULTS", "REFUSED"];
 
     fn cells(&self) -> Vec<String> {
-        let counts = [self.added, self.already_known, self.refused].map(|count| count.to_string());
+        let Self { added, already_known, gone, other_vaults, refused, .. } = self;
+        let counts = [added, already_known, gone, other_vaults, refused].map(u64::to_string);
         [vec![self.vault.clone(), self.form.to_owned()], counts.to_vec()].concat()
     }
 }
@@ -207,28 +218,8 @@ async fn bring_up(vault: &VaultArg, no_wait: bool, session: &Session) -> anyhow:
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
-    let clock = Arc::clone(&session.clock);
-    let options = RefreshOptions { no_wait, ..RefreshOptions::default() };
-    let events = session.events();
-    let refreshed = refresh(
-        &**open.target(),
-        &open.catalog,
-        &open.name,
-        &*events,
-        &move || clock.now(),
-        &options,
-    )
-    .await;
-    let report = match refreshed {
-        Ok(report) => report,
-        Err(error @ RefreshError::NotReady { .. }) => {
-            return Err(Failure::not_ready("the inventory is not ready yet").because(error).into());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    session.progress.finish();
-    say_refused(&report.refused, session);
-    say_refused(&report.differing, session);
+    let report = refreshed(&open, no_wait, session).await?;
+    say_report(&report, vault, session);
     one(
         session.format(),
         &RefreshRecord {
@@ -241,12 +232,65 @@ async fn bring_up(vault: &VaultArg, no_wait: bool, session: &Session) -> anyhow:
             gone: report.gone,
             kept_fresh: report.kept_fresh,
             foreign: report.foreign,
+            packed: report.packed,
+            twins: report.twins.total,
             refused: report.refused.total,
             differing: report.differing.total,
         },
     )?;
     open.opened.close().await?;
     Ok(if report.refused.total + report.differing.total == 0 { Exit::Done } else { Exit::Some })
+}
+
+/// Brings the catalog up to date with a vault.
+pub(crate) async fn refreshed(
+    open: &VaultSession,
+    no_wait: bool,
+    session: &Session,
+) -> anyhow::Result<RefreshReport> {
+    let clock = Arc::clone(&session.clock);
+    let options = RefreshOptions { no_wait, ..RefreshOptions::default() };
+    let events = session.events();
+    let (target, now) = (&**open.target(), move || clock.now());
+    match refresh(target, &open.catalog, &open.name, &*events, &now, &options).await {
+        Ok(report) => Ok(report),
+        Err(error @ RefreshError::NotReady { .. }) => {
+            Err(Failure::not_ready("the inventory is not ready yet").because(error).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says what of a refreshed catalog has to be looked at.
+pub(crate) fn say_report(report: &RefreshReport, vault: &VaultArg, session: &Session) {
+    session.progress.finish();
+    say_refused(&report.refused, session);
+    say_refused(&report.differing, session);
+    let twins = &report.twins;
+    for twin in &twins.first {
+        session.progress.say(&format!(
+            "warning: {} ({}) is in the vault twice: as {}, which was uploaded from here, and as {}",
+            printable(&twin.path.to_lossy()),
+            size(twin.size),
+            twin.of,
+            twin.archive
+        ));
+    }
+    let named = twins.first.len() as u64;
+    if twins.total > named {
+        session.progress.say(&format!("warning: and {} more", twins.total - named));
+    }
+    if twins.total > 0 {
+        session.progress.say(&format!(
+            "hint: the answer to an upload may have been lost; to see what is stored twice, and which could go: icefield duplicates {vault}"
+        ));
+    }
+    if report.packed > 0 {
+        session.progress.note(format!(
+            "compressed or encrypted by the program that has written it, and not unpacked by icefield: {}",
+            count(report.packed, "archive")
+        ));
+    }
 }
 
 fn say_refused(refusals: &Refusals, session: &Session) {
@@ -287,6 +331,8 @@ async fn export(command: &Export, session: &Session) -> anyhow::Result<Exit> {
         Form::Jsonl => ExportForm::JsonLines,
         Form::ServiceJson => ExportForm::ServiceJson { vault_arn: arn, date: session.clock.now() },
         Form::ServiceCsv => ExportForm::ServiceCsv,
+        Form::MtglacierJournal => ExportForm::MtGlacierJournal,
+        Form::Powershell => ExportForm::PowerShell,
     };
     let query = EntryQuery { versions: !command.newest, as_of: None };
     let all = |out: &mut dyn Write| write(&catalog, known, &name, &query, &form, out);
@@ -328,14 +374,17 @@ async fn take_in(vault: &VaultArg, file: &Path, session: &Session) -> anyhow::Re
     let report = if file == Path::new("-") {
         import(&open.catalog, open.known, io::stdin(), now)?
     } else {
-        let reader = File::open(file).map_err(|error| {
-            Failure::failed(format!("cannot read {}", file.display())).because(error)
-        })?;
-        import(&open.catalog, open.known, reader, now).map_err(|error| {
+        import_file(&open.catalog, open.known, file, now).map_err(|error| {
             Failure::failed(format!("cannot use {}", file.display())).because(error)
         })?
     };
     say_refused(&report.refused, session);
+    if report.other_vaults > 0 {
+        session.progress.note(format!(
+            "{} of other vaults passed over; to take them, import the file into those",
+            count(report.other_vaults, "row")
+        ));
+    }
     one(session.format(), &ImportRecord::of(&open.name, &report))?;
     open.opened.close().await?;
     Ok(if report.refused.total == 0 { Exit::Done } else { Exit::Some })

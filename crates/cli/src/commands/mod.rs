@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod capacity;
 pub(crate) mod completions;
 pub(crate) mod delete;
+pub(crate) mod duplicates;
 pub(crate) mod inventory;
 pub(crate) mod job;
 pub(crate) mod key;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<E
         Command::List(list) => list::run(list, session).await,
         Command::Retrieve(retrieve) => retrieve::run(retrieve, session).await,
         Command::Delete(delete) => delete::run(delete, session).await,
+        Command::Duplicates(duplicates) => duplicates::run(&duplicates, session).await,
         Command::Verify(verify) => verify::run(verify, session).await,
         Command::Status(status) => status::run(status, session).await,
         Command::Watch(watch) => watch::run(watch, session).await,

@@ -1,9 +1,8 @@
 //! `icefield retrieve VAULT [PATTERN...]`.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     ffi::OsString,
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,14 +11,14 @@ use std::{
 use clap::Args;
 use icefield_client::{
     catalog::Entry,
-    inventory::{FileItem, read},
+    inventory::{FileItem, read_file},
     price::{Cost, NoSuchTier, Prices, Usd},
     retrieval::{
         Plan, Quote, RetrieveContext, RetrieveOptions, RetrieveReport, RetrievedFile, Status, plan,
         quote, retrieve, retrieve_to_writer,
     },
 };
-use icefield_protocol::{ArchiveId, ByteRange, Tier, Timestamp};
+use icefield_protocol::{ArchiveId, ByteRange, Tier, Timestamp, VaultName};
 use serde::Serialize;
 
 use crate::{
@@ -144,8 +143,8 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
         events: session.events(),
         clock: Arc::clone(&session.clock),
     };
-    let listed =
-        command.from.as_deref().map(|path| inventory_entries(path, session)).transpose()?;
+    let from = command.from.as_deref();
+    let listed = from.map(|path| inventory_entries(path, &open.name, session)).transpose()?;
     let (from, is_partly_refused) = match listed {
         Some((entries, refused)) => (Some(entries), refused > 0),
         None => (None, false),
@@ -267,17 +266,22 @@ fn consent(
     }
 }
 
-/// Reads what an inventory file lists, and counts what of it is refused.
-fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<(Vec<Entry>, u64)> {
-    let file = File::open(path).map_err(|error| {
-        Failure::failed(format!("cannot read {}", path.display())).because(error)
-    })?;
+/// Reads what an inventory file lists for a vault, and counts what of it is refused.
+fn inventory_entries(
+    path: &Path,
+    vault: &VaultName,
+    session: &Session,
+) -> anyhow::Result<(Vec<Entry>, u64)> {
     let mut entries = Vec::new();
+    let mut deleted = HashSet::new();
     let mut refused = 0;
-    let read = read(file, &mut |item| -> Result<(), std::convert::Infallible> {
+    let read = read_file(Some(vault), path, &mut |item| -> Result<(), std::convert::Infallible> {
         match item {
-            FileItem::Entry(entry) => entries.push(entry),
-            FileItem::Manifest { .. } => {}
+            FileItem::Entry(entry) | FileItem::Named(entry) => entries.push(entry),
+            FileItem::Deleted { archive, .. } => {
+                deleted.insert(archive);
+            }
+            FileItem::Manifest { .. } | FileItem::OtherVaults { .. } => {}
             FileItem::Refused(refusal) => {
                 refused += 1;
                 session.progress.say(&format!("warning: {}: {}", refusal.place, refusal.why));
@@ -288,6 +292,7 @@ fn inventory_entries(path: &Path, session: &Session) -> anyhow::Result<(Vec<Entr
     let form = read.map_err(|error| {
         Failure::failed(format!("cannot use {}", path.display())).because(error)
     })?;
+    entries.retain(|entry: &Entry| entry.archive.as_ref().is_none_or(|id| !deleted.contains(id)));
     tracing::info!(?form, entries = entries.len(), "read {}", path.display());
     Ok((entries, refused))
 }

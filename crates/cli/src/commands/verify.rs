@@ -1,6 +1,6 @@
 //! `icefield verify VAULT [PATH]`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use icefield_client::{
@@ -8,11 +8,15 @@ use icefield_client::{
     pattern::Pattern,
     verify::{Difference, Located, VerifyError, VerifyOptions, locate, verify},
 };
+use icefield_protocol::Timestamp;
 use serde::Serialize;
 
 use crate::{
     args::VaultArg,
-    commands::list::path_base64,
+    commands::{
+        inventory::{refreshed, say_report},
+        list::path_base64,
+    },
     failure::{Exit, Failure},
     output::{Record, size, stdout_rows},
     session::{Session, VaultSession},
@@ -20,8 +24,8 @@ use crate::{
 
 /// Compare files on this machine with what was archived, without retrieving anything
 ///
-/// Reads the files and compares kind, size, tree hash and link targets with the catalog. Exit code 3 says that something
-/// differs.
+/// Reads the files and compares kind, size, tree hash and link targets with the catalog, which knows what the vault had when its
+/// inventory was last read. Exit code 3 says that something differs.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// The vault, as VAULT or TARGET:VAULT
@@ -29,6 +33,9 @@ pub(crate) struct Verify {
     /// A file or folder that was archived, itself or with a folder above it; without it everything is looked for below
     /// the current folder
     path: Option<PathBuf>,
+    /// Fetch the vault's newest inventory first, so that what is in the vault no more is found
+    #[arg(long)]
+    refresh: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,6 +59,7 @@ impl DifferenceRecord {
                 Difference::Content { .. } => "content",
                 Difference::Target { .. } => "link-target",
                 Difference::Unreadable(_) => "unreadable",
+                Difference::Gone { .. } => "not-in-vault",
                 Difference::Extra => "not-archived",
             },
             why: difference.to_string(),
@@ -72,6 +80,11 @@ impl Record for DifferenceRecord {
 pub(crate) async fn run(command: Verify, session: &Session) -> anyhow::Result<Exit> {
     let open = session.vault(&command.vault, false).await?;
     open.require_vault().await?;
+    if command.refresh && !session.global.dry_run {
+        let report = refreshed(&open, false, session).await?;
+        say_report(&report, &command.vault, session);
+    }
+    let inventoried = open.catalog.inventoried(open.known)?;
     let hashing = session.hashing();
     let options = match &command.path {
         None => VerifyOptions {
@@ -117,8 +130,24 @@ pub(crate) async fn run(command: Verify, session: &Session) -> anyhow::Result<Ex
         report.differences,
         size(report.bytes)
     ));
+    session.progress.note(how_current(inventoried, command.refresh, session));
     open.opened.close().await?;
     Ok(if report.differences == 0 { Exit::Done } else { Exit::Some })
+}
+
+/// Says of when the inventory is that the catalog knows the vault by.
+fn how_current(inventoried: Option<Timestamp>, is_refreshed: bool, session: &Session) -> String {
+    const ASK: &str = "--refresh reads the newest one, and finds what is in the vault no more";
+    let Some(date) = inventoried else {
+        return format!("no inventory of the vault was ever read here; {ASK}");
+    };
+    let age = Duration::from_secs(session.clock.now().saturating_since(date).as_secs());
+    let age = humantime::format_duration(age);
+    if is_refreshed {
+        format!("the inventory is of {date} ({age} ago)")
+    } else {
+        format!("the last inventory that was read is of {date} ({age} ago); {ASK}")
+    }
 }
 
 fn unknown(error: VerifyError, open: &VaultSession) -> Failure {

@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 
 /// Each command and words that its help has to have.
-const COMMANDS: [(&[&str], &[&str]); 54] = [
+const COMMANDS: [(&[&str], &[&str]); 55] = [
     (
         &["upload"],
         &[
@@ -12,6 +12,8 @@ const COMMANDS: [(&[&str], &[&str]); 54] = [
             "--checksum",
             "--create",
             "--description",
+            "--describe",
+            "mt2",
             "--prefix",
             "--part-size",
             "--concurrency",
@@ -43,13 +45,14 @@ const COMMANDS: [(&[&str], &[&str]); 54] = [
         ],
     ),
     (&["delete"], &["--archive-id", "PATTERN"]),
-    (&["verify"], &["PATH"]),
+    (&["duplicates"], &["VAULT", "PATTERN"]),
+    (&["verify"], &["PATH", "--refresh"]),
     (&["status"], &[]),
     (&["inventory"], &["refresh", "show", "export", "import"]),
     (&["inventory", "refresh"], &["VAULT"]),
     (&["inventory", "show"], &["VAULT"]),
-    (&["inventory", "export"], &["VAULT", "FILE"]),
-    (&["inventory", "import"], &["VAULT", "FILE"]),
+    (&["inventory", "export"], &["VAULT", "FILE", "mtglacier-journal", "powershell"]),
+    (&["inventory", "import"], &["VAULT", "FILE", "mtglacier", "glacier-cli", "Synology"]),
     (&["uploads"], &["list", "parts", "abort"]),
     (&["uploads", "list"], &["VAULT", "--sizes"]),
     (&["uploads", "parts"], &["VAULT", "UPLOAD_ID"]),

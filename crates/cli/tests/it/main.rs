@@ -27,6 +27,8 @@ mod changing_file;
 mod costs;
 mod damage;
 mod delete;
+mod duplicates;
+mod foreign;
 mod forms;
 mod full_disk;
 mod help;

@@ -49,6 +49,43 @@ fn every_difference_is_named() {
     }
 }
 
+/// Another machine has deleted an archive, and the catalog here does not know.
+#[test]
+fn a_file_whose_archive_is_gone_is_told_after_a_refresh() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/stays", "stays");
+    sandbox.write("tree/goes", "goes");
+    sandbox.ok(["upload", "--create", "v", "tree"]);
+    let record = &sandbox.json(["list", "v", "tree/goes"])[0];
+    let elsewhere = Sandbox::new().with_store(sandbox.store().to_owned());
+    let id = record["archive_id"].as_str().unwrap();
+    elsewhere.ok(["delete", "v", "--archive-id", id, "--yes"]);
+
+    sandbox
+        .ok(["verify", "v", "tree"])
+        .says("no inventory of the vault was ever read")
+        .says("--refresh");
+    let differ = |arguments: &[&str]| {
+        let run = sandbox.fails(3, [arguments, &["--output", "json"]].concat());
+        let record = run.json()[0].clone();
+        assert_eq!(
+            (&record["path"], &record["difference"]),
+            (&"tree/goes".into(), &"not-in-vault".into())
+        );
+        assert!(record["why"].as_str().unwrap().starts_with("not in the vault"), "{record}");
+        run
+    };
+    // Of an archive made in the second of the inventory nobody can tell.
+    let older = "UPDATE entry SET since = since - 5000";
+    rusqlite::Connection::open(sandbox.catalog()).unwrap().execute(older, []).unwrap();
+    differ(&["verify", "v", "tree", "--refresh"]).says("the inventory is of");
+    differ(&["verify", "v", "tree"]).says("the last inventory that was read is of");
+    differ(&["verify", "v", "tree/goes"]);
+    // And is cured by what one would do.
+    sandbox.ok(["upload", "v", "tree"]);
+    sandbox.ok(["verify", "v", "tree", "--refresh"]);
+}
+
 #[test]
 fn status_tells_of_an_upload_that_was_killed() {
     let sandbox = Sandbox::new();

@@ -20,7 +20,7 @@ pub struct EntryQuery {
 /// An entry and its number.
 type Row = (Entry, i64);
 
-const COLUMNS: &str = "path, kind, size, mtime_s, mtime_ns, mode, link_target, tree_hash, archive, \
+pub(super) const COLUMNS: &str = "path, kind, size, mtime_s, mtime_ns, mode, link_target, tree_hash, archive, \
                        uploaded, description, manifest";
 
 impl Catalog {
@@ -96,16 +96,53 @@ impl Catalog {
         })
     }
 
-    /// Whether a path, or anything below it, is known.
-    pub fn knows(&self, vault: VaultRef, path: &CatalogPath) -> Result<bool, CatalogError> {
+    /// Whether a path, or anything below it, is known; with `gone` also when an inventory has shown that all of it is gone.
+    pub fn knows(
+        &self,
+        vault: VaultRef,
+        path: &CatalogPath,
+        gone: bool,
+    ) -> Result<bool, CatalogError> {
         self.read(|connection| {
             let [first, end] = [b"/", b"0"].map(|byte| [path.as_bytes(), byte].concat());
             let mut select = connection.prepare_cached(
-                "SELECT 1 FROM entry WHERE vault = ?1 AND path = ?2 AND gone IS NULL UNION ALL
-                 SELECT 1 FROM entry WHERE vault = ?1 AND path > ?3 AND path < ?4 AND gone IS NULL
+                "SELECT 1 FROM entry WHERE vault = ?1 AND path = ?2 AND (?5 OR gone IS NULL)
+                 UNION ALL
+                 SELECT 1 FROM entry
+                 WHERE vault = ?1 AND path > ?3 AND path < ?4 AND (?5 OR gone IS NULL)
                  LIMIT 1",
             )?;
-            Ok(select.exists(params![vault.0, path.as_bytes(), first, end])?)
+            Ok(select.exists(params![vault.0, path.as_bytes(), first, end, gone])?)
+        })
+    }
+
+    /// Hands out the paths of files whose newest version is gone, with the date of the inventory that lacks it.
+    ///
+    /// Memory does not depend on their number.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn for_each_gone(
+        &self,
+        vault: VaultRef,
+        each: &mut dyn FnMut(CatalogPath, Timestamp),
+    ) -> Result<(), CatalogError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT path, gone FROM entry
+                 WHERE vault = ?1 AND gone IS NOT NULL AND archive IS NOT NULL AND kind = 0
+                 AND NOT EXISTS (SELECT 1 FROM entry AS newer
+                    WHERE newer.vault = ?1 AND newer.path = entry.path
+                    AND (newer.uploaded, newer.id) > (entry.uploaded, entry.id))",
+            )?;
+            let mut rows = select.query([vault.0])?;
+            while let Some(row) = rows.next()? {
+                let path =
+                    CatalogPath::parse(row.get::<_, Vec<u8>>(0)?).map_err(CatalogError::damaged)?;
+                each(path, Timestamp::from_unix_millis(row.get(1)?));
+            }
+            Ok(())
         })
     }
 
@@ -130,15 +167,16 @@ impl Catalog {
         })
     }
 
-    /// Inserts versions and drops the claims of their paths, in one transaction.
+    /// Inserts versions that an upload has made and drops the claims of their paths, in one transaction.
     ///
     /// A version with the same path and archive is replaced; of what has no bytes, one with the same path and manifest.
     pub fn record(&self, vault: VaultRef, entries: &[Entry]) -> Result<(), CatalogError> {
         self.write(|tx| {
             let mut unclaim =
                 tx.prepare_cached("DELETE FROM claim WHERE vault = ? AND path = ?")?;
+            let mut sent = tx.prepare_cached("UPDATE entry SET sent = 1 WHERE id = ?")?;
             for entry in entries {
-                insert(tx, vault, entry, entry.uploaded)?;
+                sent.execute([insert(tx, vault, entry, entry.uploaded)?])?;
                 unclaim.execute(params![vault.0, entry.path.as_bytes()])?;
             }
             Ok(())
@@ -226,13 +264,13 @@ pub(crate) fn archive_key(archive: &ArchiveId) -> i64 {
     i64::from_be_bytes(key)
 }
 
-/// Inserts a version that the catalog has heard of at `since`, in place of the same one.
+/// Inserts a version that the catalog has heard of at `since`, in place of the same one, and returns its number.
 pub(crate) fn insert(
     tx: &Transaction<'_>,
     vault: VaultRef,
     entry: &Entry,
     since: Timestamp,
-) -> Result<(), CatalogError> {
+) -> Result<i64, CatalogError> {
     let archive = entry.archive.as_ref().map(ArchiveId::as_str);
     let manifest = entry.manifest.as_ref().map(ArchiveId::as_str);
     tx.prepare_cached(
@@ -262,13 +300,14 @@ pub(crate) fn insert(
         entry.description,
         manifest,
     ])?;
+    let id = tx.last_insert_rowid();
     if let Some(manifest) = manifest {
         tx.prepare_cached(
             "INSERT OR IGNORE INTO manifest (vault, archive, size, created, applied) VALUES (?, ?, 0, ?, 1)",
         )?
         .execute(params![vault.0, manifest, entry.uploaded.unix_millis()])?;
     }
-    Ok(())
+    Ok(id)
 }
 
 fn newest(
@@ -288,7 +327,8 @@ fn numbered(row: &rusqlite::Row<'_>) -> Result<Row, CatalogError> {
     Ok((entry(row)?, row.get(12)?))
 }
 
-fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, CatalogError> {
+/// Reads an entry from a row that begins with [`COLUMNS`].
+pub(super) fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, CatalogError> {
     let mtime = match (row.get(3)?, row.get(4)?) {
         (Some(seconds), Some(nanos)) => Some(FileTime { seconds, nanos }),
         _ => None,

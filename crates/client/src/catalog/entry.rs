@@ -91,7 +91,7 @@ pub struct Entry {
     pub link_target: Option<Vec<u8>>,
     /// Tree hash of the archive, if known.
     pub tree_hash: Option<TreeHash>,
-    /// The archive; none for what has no bytes.
+    /// The archive; none for what has no bytes. That of a folder is the mark that another program has left of it.
     pub archive: Option<ArchiveId>,
     /// When it was archived; [`Timestamp::UNIX_EPOCH`] means unknown (see [`known_uploaded`](Self::known_uploaded)).
     pub uploaded: Timestamp,

@@ -11,6 +11,7 @@
 //!
 //! All calls block. Readers have connections of their own, so a callback may call the catalog again.
 
+mod duplicates;
 mod entries;
 mod entry;
 mod errands;
@@ -36,6 +37,7 @@ use std::{
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use duplicates::{Duplicate, DuplicateTotals, Twin};
 pub use entries::EntryQuery;
 pub use entry::{Entry, FileTime, InvalidFileTime, Kind};
 pub use errands::Errand;
@@ -47,6 +49,7 @@ pub use run::Run;
 pub use uploads::{Claim, ClaimRequest, Claimed, Identity, JournalledPart, PendingUpload};
 pub use vaults::{Life, VaultRef};
 
+pub(crate) use duplicates::for_each_twin;
 pub(crate) use entries::{archive_key, insert};
 pub(crate) use manifests::note_manifest;
 pub(crate) use uploads::{forget_unseen, settle_unseen};

@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4943_4543;
 const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
 const VERSION_1: &str = "
 CREATE TABLE vault (
@@ -194,6 +194,13 @@ CREATE TABLE purged (
     deleted INTEGER NOT NULL,
     PRIMARY KEY (vault, archive_key)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// `inventoried`: date of the newest inventory that a vault was compared with. `sent`: 1 of an archive that an upload with
+/// this catalog has made, null of what the catalog was told of.
+const VERSION_6: &str = "
+ALTER TABLE vault ADD COLUMN inventoried INTEGER;
+ALTER TABLE entry ADD COLUMN sent INTEGER;
 ";
 
 /// The folder beside the catalog where runs keep their lock files.

@@ -39,6 +39,7 @@ impl Catalog {
             if known.is_none_or(|known| known == created) {
                 return Ok(Life::Same);
             }
+            tx.execute("UPDATE vault SET inventoried = NULL WHERE id = ?", [vault.0])?;
             let gone = tx.execute(
                 "UPDATE entry SET gone = ? WHERE vault = ? AND gone IS NULL",
                 [created, vault.0],
@@ -47,6 +48,16 @@ impl Catalog {
                 tx.execute(&format!("DELETE FROM {table} WHERE vault = ?"), [vault.0])?;
             }
             Ok(Life::New { gone: gone as u64 })
+        })
+    }
+
+    /// Returns the date of the newest inventory that the catalog was compared with, if it ever was.
+    pub fn inventoried(&self, vault: VaultRef) -> Result<Option<Timestamp>, CatalogError> {
+        self.read(|connection| {
+            let mut select =
+                connection.prepare_cached("SELECT inventoried FROM vault WHERE id = ?")?;
+            let date: Option<i64> = select.query_row([vault.0], |row| row.get(0))?;
+            Ok(date.map(Timestamp::from_unix_millis))
         })
     }
 

@@ -1,13 +1,12 @@
-//! The columns of icefield's own CSV and of PowerShell's, and rows as entries.
+//! The columns of icefield's own CSV, of PowerShell's and of lists of names, and rows as entries.
 
 use csv::{ByteRecord, StringRecord};
 use icefield_protocol::{ArchiveId, Timestamp, TreeHash, VaultName};
 
-use super::native_path;
 use crate::{
     catalog::{Entry, FileTime, Kind},
     description::{join_bytes, octal, parse_octal, split_bytes},
-    path::CatalogPath,
+    path::{CatalogPath, native},
 };
 
 /// The columns in the order they are written. `Kind` is last: a row that was torn there has no kind.
@@ -74,8 +73,8 @@ impl Columns {
         if archive.is_none() && !self.is_own() {
             return Err(named(&"the row has no archive ID"));
         }
-        if archive.is_some() && kind != Kind::File {
-            return Err(named(&format!("a {kind} has no archive")));
+        if archive.is_some() && kind == Kind::Link {
+            return Err(named(&"a link has no archive"));
         }
         if kind == Kind::Link && link_target.is_none() {
             return Err(named(&"the link has no target"));
@@ -107,7 +106,7 @@ impl Columns {
 
     fn path(&self, path: &[u8], base64: &str) -> Result<CatalogPath, String> {
         if !self.is_own() {
-            return native_path::to_catalog(path).map_err(|error| error.to_string());
+            return native::to_catalog(path).map_err(|error| error.to_string());
         }
         let exact = (!base64.is_empty()).then(|| base64.to_owned());
         let exact = match exact {
@@ -132,6 +131,44 @@ impl Columns {
         }
         let exact = join_bytes(None, (!base64.is_empty()).then(|| base64.to_owned()));
         exact.or_else(|| (!target.is_empty()).then(|| target.to_vec()))
+    }
+}
+
+/// Where the columns of a list of names are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NameColumns {
+    archive: usize,
+    name: usize,
+}
+
+impl NameColumns {
+    /// Finds the columns `GlacierArchiveID` and `FileName`, in any order and case.
+    pub(super) fn find(header: &StringRecord) -> Option<Self> {
+        let at = |name: &str| header.iter().position(|cell| cell.trim().eq_ignore_ascii_case(name));
+        Some(Self { archive: at("GlacierArchiveID")?, name: at("FileName")? })
+    }
+
+    /// Reads a row.
+    pub(super) fn entry(self, row: &ByteRecord) -> Result<Entry, String> {
+        let path = native::to_catalog(row.get(self.name).unwrap_or_default())
+            .map_err(|error| error.to_string())?;
+        let archive = std::str::from_utf8(row.get(self.archive).unwrap_or_default());
+        let archive = archive.map_err(|_| format!("{path}: the archive ID is not UTF-8"))?;
+        let archive =
+            ArchiveId::parse_issued(archive.trim()).map_err(|error| format!("{path}: {error}"))?;
+        Ok(Entry {
+            path,
+            kind: Kind::File,
+            size: 0,
+            mtime: None,
+            mode: None,
+            link_target: None,
+            tree_hash: None,
+            archive: Some(archive),
+            uploaded: Timestamp::UNIX_EPOCH,
+            description: None,
+            manifest: None,
+        })
     }
 }
 

@@ -1,25 +1,32 @@
 //! Inventory files of every known form, told apart by their beginning, read as entries.
+//!
+//! A form that is text is read as a stream; a database needs its file.
 
 use std::{
     cell::Cell,
-    io::{self, BufRead, Cursor, Read},
+    fs::File,
+    io::{self, BufRead, Cursor, Read, Seek as _},
+    path::Path,
     rc::Rc,
 };
 
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
-use icefield_protocol::{InventoryError, InventoryItem, VaultName, read_csv, read_json};
+use icefield_protocol::{
+    ArchiveId, InventoryError, InventoryItem, Timestamp, VaultName, read_csv, read_json,
+};
 
 use super::{
     Refusal,
-    columns::Columns,
+    columns::{Columns, NameColumns},
+    database, journal,
     listing::{self, Listed},
-    named::{Named, named},
+    named::{Named, named_item},
     text,
 };
 use crate::catalog::{Entry, ManifestArchive};
 
 /// Longest row: paths have a few thousand bytes.
-const MAX_ROW_BYTES: usize = 1 << 20;
+pub(super) const MAX_ROW_BYTES: usize = 1 << 20;
 /// Longest first line that is looked at to tell the form.
 const MAX_HEAD_BYTES: u64 = 64 << 10;
 
@@ -38,6 +45,32 @@ pub enum FileForm {
     ServiceJson,
     /// The service's inventory as CSV.
     ServiceCsv,
+    /// A journal of mt-aws-glacier.
+    MtGlacierJournal,
+    /// Names for archives, as Amazon's solution for moving vaults to S3 takes them: `GlacierArchiveID,FileName`.
+    AwsNames,
+    /// The cache of glacier-cli, a database.
+    GlacierCli,
+    /// The mapping of Synology's Glacier Backup, a database.
+    Synology,
+}
+
+impl FileForm {
+    /// Returns the form's name, as the command line has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PowerShell => "powershell",
+            Self::Icefield => "icefield",
+            Self::Json => "json",
+            Self::JsonLines => "jsonl",
+            Self::ServiceJson => "service-json",
+            Self::ServiceCsv => "service-csv",
+            Self::MtGlacierJournal => "mtglacier-journal",
+            Self::AwsNames => "aws-names",
+            Self::GlacierCli => "glacier-cli",
+            Self::Synology => "synology",
+        }
+    }
 }
 
 /// One thing that a file tells.
@@ -45,6 +78,20 @@ pub enum FileForm {
 pub enum FileItem {
     /// A version of a path. Size, times and hash may be unknown.
     Entry(Entry),
+    /// As an entry, from a file that exists to name archives: the path counts more than that of a foreign description.
+    Named(Entry),
+    /// An archive that was deleted after what came before it in the file.
+    Deleted {
+        /// The archive.
+        archive: ArchiveId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Rows that were passed over because they are of other vaults.
+    OtherVaults {
+        /// Their number.
+        rows: u64,
+    },
     /// The manifest archive of an upload run.
     Manifest(ManifestArchive),
     /// A row that is refused, or a name: then the archive follows under its ID.
@@ -59,9 +106,12 @@ pub enum ReadError<E> {
     Read(#[source] io::Error),
     /// Its beginning is that of no known form.
     #[error(
-        "this is no inventory file: expected CSV with the columns FilePath and ArchiveId, or the service's inventory as JSON or CSV"
+        "this is no inventory file: expected CSV with the columns FilePath and ArchiveId, the service's inventory as JSON or CSV, a journal of mtglacier, or a database of glacier-cli or Synology"
     )]
     Unknown,
+    /// It is a database, which cannot be read as a stream.
+    #[error("this is a database, which cannot be read from a stream: name its file")]
+    Database,
     /// It is damaged or cut off.
     #[error("the inventory file is damaged at {place}: {problem}")]
     Malformed {
@@ -102,6 +152,33 @@ pub fn read<E>(
     read_for(None, reader, each)
 }
 
+/// Reads a file as [`read`] does, databases too; rows that name another vault than `vault` are refused, or passed over where
+/// the file is made for several vaults.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_file<E>(
+    vault: Option<&VaultName>,
+    path: &Path,
+    each: &mut dyn FnMut(FileItem) -> Result<(), E>,
+) -> Result<FileForm, ReadError<E>> {
+    let mut file = File::open(path).map_err(ReadError::Read)?;
+    let mut head = Vec::new();
+    file.by_ref()
+        .take(database::HEADER.len() as u64)
+        .read_to_end(&mut head)
+        .map_err(ReadError::Read)?;
+    if head == database::HEADER {
+        return database::read(path, vault, each);
+    }
+    // What cannot be rewound, such as a pipe, is read on.
+    match file.rewind() {
+        Ok(()) => read_for(vault, file, each),
+        Err(_) => read_for(vault, Cursor::new(head).chain(file), each),
+    }
+}
+
 /// Reads as [`read`] does; rows that name another vault than `vault` are refused.
 pub(super) fn read_for<E>(
     vault: Option<&VaultName>,
@@ -122,7 +199,13 @@ pub(super) fn read_for<E>(
         }
         skipped += 1;
     }
+    if head.starts_with(database::HEADER) {
+        return Err(ReadError::Database);
+    }
     let whole = Cursor::new(head.clone()).chain(&mut reader);
+    if journal::is_journal(&head) {
+        return journal::read(whole, skipped + 1, each).map(|()| FileForm::MtGlacierJournal);
+    }
     match head.trim_ascii_start()[0] {
         b'[' => listing::read_array(whole, each).map(|()| FileForm::Json),
         b'{' if serde_json::from_slice::<Listed>(&head).is_ok() => {
@@ -155,9 +238,14 @@ fn read_table<E>(
     }
     if let Some(columns) = Columns::find(&header) {
         let form = if columns.is_own() { FileForm::Icefield } else { FileForm::PowerShell };
-        let entry = |row: &ByteRecord| columns.entry(row, vault);
-        read_rows(&mut builder, &entry, skipped, whole, each)?;
+        let item = |row: &ByteRecord| columns.entry(row, vault).map(FileItem::Entry);
+        read_rows(&mut builder, &item, skipped, whole, each)?;
         return Ok(form);
+    }
+    if let Some(columns) = NameColumns::find(&header) {
+        let item = |row: &ByteRecord| columns.entry(row).map(FileItem::Named);
+        read_rows(&mut builder, &item, skipped, whole, each)?;
+        return Ok(FileForm::AwsNames);
     }
     if header.get(0) == Some("ArchiveId") && header.get(4) == Some("SHA256TreeHash") {
         read_csv(whole, &mut |item| service_item(item, each))?;
@@ -168,7 +256,7 @@ fn read_table<E>(
 
 fn read_rows<E>(
     builder: &mut ReaderBuilder,
-    entry: &dyn Fn(&ByteRecord) -> Result<Entry, String>,
+    item: &dyn Fn(&ByteRecord) -> Result<FileItem, String>,
     skipped: u64,
     whole: impl BufRead,
     each: &mut dyn FnMut(FileItem) -> Result<(), E>,
@@ -187,8 +275,8 @@ fn read_rows<E>(
         }
         since_row.set(0);
         let line = row.position().map_or(line, |at| at.line() + skipped);
-        let item = match entry(&row) {
-            Ok(entry) => FileItem::Entry(entry),
+        let item = match item(&row) {
+            Ok(item) => item,
             Err(why) => FileItem::Refused(Refusal { place: format!("line {line}"), why }),
         };
         each(item).map_err(ReadError::Receiver)?;
@@ -231,7 +319,7 @@ fn service_item<E>(
     each: &mut dyn FnMut(FileItem) -> Result<(), E>,
 ) -> Result<(), E> {
     let place = item.archive_id.to_string();
-    match named(item) {
+    match named_item(item) {
         Named::Manifest(manifest) => each(FileItem::Manifest(manifest)),
         Named::File { entry, refused, .. } => {
             if let Some(why) = refused {

@@ -1,12 +1,14 @@
 //! Inventory files into the catalog.
 
-use std::io::Read;
+use std::{io::Read, path::Path};
 
-use icefield_protocol::{ArchiveId, Timestamp, TreeHash};
+use icefield_protocol::{ArchiveId, Timestamp, TreeHash, VaultName};
 use rusqlite::{Transaction, params};
 
 use super::{
-    FileForm, FileItem, ReadError, Refusal, Refusals, files::read_for, named::placeholder,
+    FileForm, FileItem, ReadError, Refusal, Refusals,
+    files::{read_file, read_for},
+    named::{foreign_path, placeholder},
 };
 use crate::{
     catalog::{Catalog, CatalogError, Entry, VaultRef, archive_key, insert, note_manifest},
@@ -25,11 +27,15 @@ pub struct ImportReport {
     pub added: u64,
     /// Entries that the catalog had; what it did not know of them was filled in.
     pub already_known: u64,
+    /// Archives that the file says were deleted: they are gone now, however they came into the catalog.
+    pub gone: u64,
+    /// Rows that are of other vaults.
+    pub other_vaults: u64,
     /// Rows that were left out.
     pub refused: Refusals,
 }
 
-/// Takes an inventory file of any form into the catalog of a vault.
+/// Takes an inventory file of any form but databases into the catalog of a vault.
 ///
 /// A row without size or dates leaves them unknown until a refresh. An archive that was known only by its ID gets its
 /// name. A row that names another vault is refused. Rows are committed in batches: after an error those before it are kept, and a repeat finds them known.
@@ -43,16 +49,43 @@ pub fn import(
     reader: impl Read,
     now: Timestamp,
 ) -> Result<ImportReport, ReadError<CatalogError>> {
+    import_from(catalog, vault, now, |vault, each| read_for(vault, reader, each))
+}
+
+/// Takes the inventory file at `path` into the catalog as [`import`] does, databases too.
+///
+/// # Errors
+///
+/// As [`import`].
+pub fn import_file(
+    catalog: &Catalog,
+    vault: VaultRef,
+    path: &Path,
+    now: Timestamp,
+) -> Result<ImportReport, ReadError<CatalogError>> {
+    import_from(catalog, vault, now, |vault, each| read_file(vault, path, each))
+}
+
+type Receiver<'a> = &'a mut dyn FnMut(FileItem) -> Result<(), CatalogError>;
+
+fn import_from(
+    catalog: &Catalog,
+    vault: VaultRef,
+    now: Timestamp,
+    read: impl FnOnce(Option<&VaultName>, Receiver<'_>) -> Result<FileForm, ReadError<CatalogError>>,
+) -> Result<ImportReport, ReadError<CatalogError>> {
     let mut report = ImportReport {
         form: FileForm::Icefield,
         added: 0,
         already_known: 0,
+        gone: 0,
+        other_vaults: 0,
         refused: Refusals::default(),
     };
     let mut batch = Vec::with_capacity(BATCH);
     let vaults = catalog.all_vaults().map_err(ReadError::Receiver)?;
     let name = vaults.into_iter().find(|(known, ..)| *known == vault).map(|(.., name)| name);
-    report.form = read_for(name.as_ref(), reader, &mut |item| {
+    report.form = read(name.as_ref(), &mut |item| {
         batch.push(item);
         if batch.len() >= BATCH {
             take_batch(catalog, vault, &mut batch, now, &mut report)?;
@@ -75,17 +108,50 @@ fn take_batch(
             match item {
                 FileItem::Refused(refusal) => report.refused.add(refusal),
                 FileItem::Manifest(manifest) => note_manifest(tx, vault, &manifest, false)?,
-                FileItem::Entry(entry) => match take(tx, vault, &entry, now)? {
-                    Taken::Added => report.added += 1,
-                    Taken::Known => report.already_known += 1,
-                    Taken::Refused(why) => {
-                        report.refused.add(Refusal { place: entry.path.to_string(), why });
-                    }
-                },
+                FileItem::Entry(entry) => {
+                    let taken = take(tx, vault, &entry, now, false)?;
+                    report.count(taken, &entry);
+                }
+                FileItem::Named(entry) => {
+                    let taken = take(tx, vault, &entry, now, true)?;
+                    report.count(taken, &entry);
+                }
+                FileItem::Deleted { archive, at } => {
+                    report.gone += u64::from(mark_gone(tx, vault, &archive, at)?);
+                }
+                FileItem::OtherVaults { rows } => report.other_vaults += rows,
             }
         }
         Ok(())
     })
+}
+
+impl ImportReport {
+    fn count(&mut self, taken: Taken, entry: &Entry) {
+        match taken {
+            Taken::Added => self.added += 1,
+            Taken::Known => self.already_known += 1,
+            Taken::Refused(why) => {
+                self.refused.add(Refusal { place: entry.path.to_string(), why });
+            }
+        }
+    }
+}
+
+/// Marks an archive as gone; returns whether it was known as being there. A later inventory that has it brings it back.
+fn mark_gone(
+    tx: &Transaction<'_>,
+    vault: VaultRef,
+    archive: &ArchiveId,
+    at: Timestamp,
+) -> Result<bool, CatalogError> {
+    let gone = tx
+        .prepare_cached(
+            "UPDATE entry SET gone = ?
+             WHERE vault = ? AND archive_key = ? AND archive = ? AND gone IS NULL",
+        )?
+        .execute(params![at.unix_millis(), vault.0, archive_key(archive), archive.as_str()])?;
+    Ok(gone > 0)
 }
 
 enum Taken {
@@ -99,6 +165,7 @@ fn take(
     vault: VaultRef,
     entry: &Entry,
     now: Timestamp,
+    names: bool,
 ) -> Result<Taken, CatalogError> {
     let Some(archive) = &entry.archive else { return take_without_bytes(tx, vault, entry, now) };
     let unnamed = placeholder(archive);
@@ -119,10 +186,10 @@ fn take(
             fill(tx, known.id, entry)?;
             Ok(Taken::Known)
         }
-        Some(known) if known.path == unnamed => {
+        Some(known) if known.path == unnamed || (names && known.is_named_by_others()) => {
             fill(tx, known.id, entry)?;
-            tx.prepare_cached("UPDATE entry SET path = ? WHERE id = ?")?
-                .execute(params![entry.path.as_bytes(), known.id])?;
+            tx.prepare_cached("UPDATE entry SET path = ?, kind = ? WHERE id = ?")?
+                .execute(params![entry.path.as_bytes(), entry.kind as i64, known.id])?;
             Ok(Taken::Added)
         }
         _ => {
@@ -169,6 +236,12 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Whether its path is only what another program's description makes of it.
+    fn is_named_by_others(&self) -> bool {
+        let described = self.description.as_deref().and_then(foreign_path);
+        described.as_ref() == Some(&self.path)
+    }
+
     /// Whether `told` has something to fill in.
     pub(super) fn lacks(&self, told: &Entry) -> bool {
         !self.complete || (self.description.is_none() && told.description.is_some())

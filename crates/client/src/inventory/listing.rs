@@ -70,7 +70,7 @@ impl Listed {
         let kind = kind.ok_or_else(|| format!("{path}: this is no kind of entry"))?;
         let link_target = join_bytes(self.link_target, self.link_target_base64);
         let has_bytes = self.archive_id.is_some();
-        if (kind == Kind::Link) != link_target.is_some() || (has_bytes && kind != Kind::File) {
+        if (kind == Kind::Link) != link_target.is_some() || (has_bytes && kind == Kind::Link) {
             return Err(format!("{path}: the kind is {kind}, but the rest is not that of one"));
         }
         let size = self.size.unwrap_or(0);

@@ -1,6 +1,7 @@
 //! Inventories: lists of a vault's archives as files, and the vault's own list reconciled with the catalog.
 //!
-//! * [`read`] understands every form of inventory file, [`import`] takes one into the catalog.
+//! * [`read`] and [`read_file`] understand every form of inventory file, [`import`] and [`import_file`] take one into the
+//!   catalog.
 //! * [`write()`] makes a file of the catalog; [`InventoryFile`] is appended to while an upload runs.
 //! * [`Reconciliation`] holds a vault's inventory against the catalog; [`refresh`] is the whole flow against a target.
 //!
@@ -17,28 +18,31 @@
 
 mod append;
 mod columns;
+mod database;
 mod files;
 mod import;
+mod journal;
 mod listing;
 mod named;
-mod native_path;
 mod reconcile;
 mod refresh;
 mod text;
 mod write;
 
 pub use append::{AppendError, InventoryFile};
-pub use files::{FileForm, FileItem, ReadError, read};
-pub use import::{ImportReport, import};
+pub use files::{FileForm, FileItem, ReadError, read, read_file};
+pub use import::{ImportReport, import, import_file};
 pub use listing::Listed;
-pub use reconcile::{ReconcileError, Reconciliation, RefreshReport, apply_manifest, reconcile};
+pub use reconcile::{
+    ReconcileError, Reconciliation, RefreshReport, Twins, apply_manifest, reconcile,
+};
 pub use refresh::{RefreshError, RefreshOptions, refresh};
 pub use write::{ExportForm, ExportReport, WriteError, write};
 
 pub(crate) use refresh::is_whole_inventory;
 
-/// Refusals that are kept by name; more are only counted.
-const MAX_NAMED_REFUSALS: usize = 100;
+/// Refusals and twins that are kept by name; more are only counted.
+const MAX_NAMED: usize = 100;
 
 /// Items that were left out, each with its place and reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub struct Refusal {
 impl Refusals {
     fn add(&mut self, refusal: Refusal) {
         self.total += 1;
-        if self.first.len() < MAX_NAMED_REFUSALS {
+        if self.first.len() < MAX_NAMED {
             self.first.push(refusal);
         }
     }

@@ -1,13 +1,13 @@
 //! Names for the archives of a vault's inventory.
 //!
-//! icefield's own descriptions tell path, time and mode. Another description is taken as a path if it can be one. Every
-//! other archive is called by its ID, so that none is lost for want of a name.
+//! Descriptions tell paths and times, icefield's own modes too. An archive whose description tells no path, or one that
+//! must not be used, is called by its ID, so that none is lost for want of a name.
 
-use icefield_protocol::{ArchiveId, InventoryItem, LinearHash};
+use icefield_protocol::{ArchiveId, InventoryItem, LinearHash, Timestamp, TreeHash};
 
 use crate::{
     catalog::{Entry, Kind, ManifestArchive},
-    description::{Decoded, decode},
+    description::{Decoded, ForeignNote, decode},
     path::CatalogPath,
 };
 
@@ -20,8 +20,8 @@ pub(super) enum Named {
     /// A file.
     File {
         entry: Entry,
-        /// Whether its description was not written by icefield.
-        foreign: bool,
+        /// What its description tells if icefield has not written it.
+        foreign: Option<Foreign>,
         /// Why a path that its description tells is refused.
         refused: Option<String>,
     },
@@ -29,12 +29,35 @@ pub(super) enum Named {
     Manifest(ManifestArchive),
 }
 
-/// Names an archive.
-pub(super) fn named(item: InventoryItem) -> Named {
+/// What is to be said of an archive that another program has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Foreign {
+    /// Whether its bytes are not those that the file had.
+    pub(super) is_packed: bool,
+}
+
+/// What else there is to know of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) created: Timestamp,
+    /// 0 if it is not known.
+    pub(super) size: u64,
+    pub(super) tree_hash: Option<TreeHash>,
+}
+
+/// Names an archive of an inventory.
+pub(super) fn named_item(item: InventoryItem) -> Named {
     let InventoryItem { archive_id, description, created, size, tree_hash } = item;
+    named(archive_id, description, Facts { created, size, tree_hash })
+}
+
+/// Names an archive by its description.
+pub(super) fn named(archive_id: ArchiveId, description: String, facts: Facts) -> Named {
+    let Facts { created, size, tree_hash } = facts;
     // More than any service stores; the database has no larger numbers.
     let size = size.min(i64::MAX.cast_unsigned());
-    let (mut path, mut mtime, mut mode, mut refused, mut foreign) = (None, None, None, None, false);
+    let (mut path, mut mtime, mut mode, mut kind) = (None, None, None, Kind::File);
+    let (mut refused, mut foreign) = (None, None);
     match decode(&description) {
         Ok(Decoded::Manifest(_)) => {
             return Named::Manifest(ManifestArchive {
@@ -51,18 +74,20 @@ pub(super) fn named(item: InventoryItem) -> Named {
             mtime = note.mtime;
             mode = note.mode;
         }
-        Ok(Decoded::Plain(text)) => {
-            foreign = true;
-            match plain(&text) {
-                Ok(found) => path = found,
-                Err(refusal) => refused = Some(refusal),
+        Ok(Decoded::Foreign(note)) => {
+            foreign = Some(Foreign { is_packed: note.packing.is_packed() });
+            mtime = note.mtime;
+            match note.path {
+                Ok(Some(found)) => (path, kind) = (Some(found), note.kind),
+                Ok(None) => {}
+                Err(error) => refused = Some(error.to_string()),
             }
         }
         Err(error) => refused = Some(error.to_string()),
     }
     let entry = Entry {
         path: path.unwrap_or_else(|| placeholder(&archive_id)),
-        kind: Kind::File,
+        kind,
         size,
         mtime,
         mode,
@@ -76,23 +101,12 @@ pub(super) fn named(item: InventoryItem) -> Named {
     Named::File { entry, foreign, refused }
 }
 
-/// Returns the path that an archive has for want of a better one if its description was not written by icefield.
+/// Returns the path that a description tells if it was not written by icefield.
 pub(super) fn foreign_path(description: &str) -> Option<CatalogPath> {
     match decode(description) {
-        Ok(Decoded::Plain(text)) => plain(&text).ok().flatten(),
+        Ok(Decoded::Foreign(ForeignNote { path: Ok(path), .. })) => path,
         _ => None,
     }
-}
-
-/// Takes a foreign text as a path; structured ones (JSON, XML) and those too long for a file's name are none.
-fn plain(text: &str) -> Result<Option<CatalogPath>, String> {
-    let text = text.trim();
-    let structured = text.starts_with(['{', '[', '<', '"']);
-    let too_long = text.split('/').any(|segment| segment.len() > MAX_SEGMENT_BYTES);
-    if text.is_empty() || structured || too_long {
-        return Ok(None);
-    }
-    CatalogPath::parse(text).map(Some).map_err(|error| error.to_string())
 }
 
 /// The name of an archive that has none: `archive-` and its ID, or a hash of an ID too long for a file's name.

@@ -14,14 +14,14 @@ use icefield_protocol::{ArchiveId, InventoryError, InventoryHead, InventoryItem,
 use rusqlite::{Connection, Transaction, params};
 
 use super::{
-    Refusal, Refusals,
+    MAX_NAMED, Refusal, Refusals,
     import::{BATCH, fill, known},
-    named::{Named, foreign_path, named, placeholder},
+    named::{Named, foreign_path, named_item, placeholder},
 };
 use crate::{
     catalog::{
-        Catalog, CatalogError, Entry, VaultRef, archive_key, forget_unseen, insert, note_manifest,
-        settle_unseen, write_with,
+        Catalog, CatalogError, Entry, Twin, VaultRef, archive_key, for_each_twin, forget_unseen,
+        insert, note_manifest, settle_unseen, write_with,
     },
     manifest,
 };
@@ -47,10 +47,32 @@ pub struct RefreshReport {
     pub manifests: Vec<(ArchiveId, u64)>,
     /// Archives whose descriptions were not written by icefield.
     pub foreign: u64,
+    /// Of these, archives that the program which wrote them has compressed or encrypted: they come back as they are.
+    pub packed: u64,
     /// Paths that were refused; their archives are in the catalog under their IDs.
     pub refused: Refusals,
+    /// Archives that were stored a second time, as it seems: the answer to their upload was lost.
+    pub twins: Twins,
     /// Archives whose tree hash or size in the catalog differs from the vault's: look at them before relying on them.
     pub differing: Refusals,
+}
+
+/// Archives with the path, size and tree hash of one that this catalog has uploaded, and which it has not uploaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Twins {
+    /// The first of them.
+    pub first: Vec<Twin>,
+    /// How many there are.
+    pub total: u64,
+}
+
+impl Twins {
+    fn add(&mut self, twin: Twin) {
+        self.total += 1;
+        if self.first.len() < MAX_NAMED {
+            self.first.push(twin);
+        }
+    }
 }
 
 /// Reconciling failed. What was added or confirmed before is kept; nothing was marked as gone.
@@ -107,6 +129,8 @@ impl Reconciliation {
         let sure = Timestamp::from_unix_millis(date.unix_millis().saturating_sub(lag));
         self.mark_gone(date, sure)?;
         self.report.date = Some(date);
+        let twins = &mut self.report.twins;
+        for_each_twin(&self.connection, self.vault, &mut |twin| twins.add(twin))?;
         self.report.manifests = pending_manifests(&self.connection, self.vault)?;
         Ok(self.report)
     }
@@ -143,6 +167,10 @@ impl Reconciliation {
         let lost = lost_manifests(&self.connection, self.vault, sure)?;
         write_with(&mut self.connection, |tx| {
             tx.execute(
+                "UPDATE vault SET inventoried = max(ifnull(inventoried, ?1), ?1) WHERE id = ?2",
+                [date.unix_millis(), vault],
+            )?;
+            tx.execute(
                 "UPDATE entry SET gone = ? WHERE id IN (SELECT id FROM temp.missing)",
                 [date.unix_millis()],
             )?;
@@ -173,11 +201,12 @@ fn take(
     report: &mut RefreshReport,
 ) -> Result<(), CatalogError> {
     let id = item.archive_id.clone();
-    let (entry, foreign, refused) = match named(item) {
+    let (entry, foreign, refused) = match named_item(item) {
         Named::Manifest(manifest) => return note_manifest(tx, vault, &manifest, false),
         Named::File { entry, foreign, refused } => (entry, foreign, refused),
     };
-    report.foreign += u64::from(foreign);
+    report.foreign += u64::from(foreign.is_some());
+    report.packed += u64::from(foreign.is_some_and(|foreign| foreign.is_packed));
     if let Some(why) = refused {
         report.refused.add(Refusal { place: id.to_string(), why });
     }
@@ -187,7 +216,7 @@ fn take(
         if let Some(tree_hash) = entry.tree_hash {
             settle_unseen(tx, vault, &entry.path, tree_hash)?;
         }
-        return insert(tx, vault, &entry, entry.uploaded);
+        return insert(tx, vault, &entry, entry.uploaded).map(drop);
     }
     report.confirmed += 1;
     let unnamed = placeholder(&id);
@@ -196,8 +225,8 @@ fn take(
             report.differing.add(Refusal { place: known.path.to_string(), why: differs });
         }
         if known.path == unnamed && entry.path != unnamed {
-            tx.prepare_cached("UPDATE entry SET path = ? WHERE id = ?")?
-                .execute(params![entry.path.as_bytes(), known.id])?;
+            tx.prepare_cached("UPDATE entry SET path = ?, kind = ? WHERE id = ?")?
+                .execute(params![entry.path.as_bytes(), entry.kind as i64, known.id])?;
         }
         if known.lacks(&entry) {
             fill(tx, known.id, &entry)?;
@@ -331,8 +360,19 @@ fn apply(
             let has_no_name = known.path == unnamed || Some(&known.path) == described.as_ref();
             if has_no_name || known.path == entry.path {
                 fill(tx, known.id, &entry)?;
-                tx.prepare_cached("UPDATE entry SET path = ?, manifest = ? WHERE id = ?")?
-                    .execute(params![entry.path.as_bytes(), manifest.as_str(), known.id])?;
+                // A foreign description tells whole seconds.
+                tx.prepare_cached(
+                    "UPDATE entry SET path = ?1, manifest = ?2, mtime_ns =
+                        CASE WHEN mtime_s = ?3 AND mtime_ns = 0 THEN ?4 ELSE mtime_ns END
+                     WHERE id = ?5",
+                )?
+                .execute(params![
+                    entry.path.as_bytes(),
+                    manifest.as_str(),
+                    entry.mtime.map(|mtime| mtime.seconds),
+                    entry.mtime.map(|mtime| mtime.nanos),
+                    known.id
+                ])?;
             }
         }
     }

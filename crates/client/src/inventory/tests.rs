@@ -1,8 +1,10 @@
 //! File forms with exact samples, import and export, appending, reconciliation.
 
 mod bulk;
+mod documented;
 mod fake;
 mod files;
+mod foreign;
 mod reconciling;
 mod refreshing;
 mod rows;

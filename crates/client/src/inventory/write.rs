@@ -3,17 +3,18 @@
 use std::io::{self, Write};
 
 use icefield_protocol::{
-    CsvInventoryWriter, Description, InventoryItem, JsonInventoryWriter, Timestamp, VaultArn,
-    VaultName,
+    ArchiveId, CsvInventoryWriter, Description, InventoryItem, JsonInventoryWriter, Timestamp,
+    VaultArn, VaultName,
 };
 
 use super::{
     Refusal, Refusals,
     columns::{COLUMNS, row},
+    journal,
     listing::Listed,
 };
 use crate::{
-    catalog::{Catalog, CatalogError, Entry, EntryQuery, ManifestArchive, VaultRef},
+    catalog::{Catalog, CatalogError, Entry, EntryQuery, Kind, ManifestArchive, VaultRef},
     description::{ArchiveNote, encode},
 };
 
@@ -35,6 +36,10 @@ pub enum ExportForm {
     },
     /// The service's inventory as CSV: every archive, nothing without bytes.
     ServiceCsv,
+    /// A journal of mt-aws-glacier: every archive under one path, nothing without bytes.
+    MtGlacierJournal,
+    /// As PowerShell's `Export-Csv` writes the results of `Write-GLCArchive`: nothing without bytes.
+    PowerShell,
 }
 
 /// What was written.
@@ -42,7 +47,8 @@ pub enum ExportForm {
 pub struct ExportReport {
     /// Rows or items.
     pub written: u64,
-    /// What the form cannot hold: in the service's forms archives whose size, date or tree hash is not known yet.
+    /// What the form cannot hold: in those of the service and of mtglacier archives whose size, date or tree hash is not
+    /// known yet, in those of other programs paths that are not UTF-8.
     pub left_out: Refusals,
 }
 
@@ -89,7 +95,79 @@ pub fn write(
             writer.finish()?;
             Ok(report)
         }
+        ExportForm::MtGlacierJournal => mtglacier(catalog, vault, query, out),
+        ExportForm::PowerShell => power_shell(catalog, vault, query, out),
     }
+}
+
+/// Writes a line for each archive; mtglacier takes a journal with the same archive twice for damaged.
+fn mtglacier(
+    catalog: &Catalog,
+    vault: VaultRef,
+    query: &EntryQuery,
+    mut out: impl Write,
+) -> Result<ExportReport, WriteError> {
+    let report = archives(catalog, vault, query, &mut |entry, archive| {
+        let first = catalog.by_archive(vault, archive)?.into_iter().next();
+        if let Some(first) = first.filter(|first| first.path != entry.path) {
+            return Ok(Err(format!("a journal names an archive once, and it is {}", first.path)));
+        }
+        match journal::line(entry) {
+            Ok(line) => out.write_all(line.as_bytes())?,
+            Err(why) => return Ok(Err(why.to_owned())),
+        }
+        Ok(Ok(()))
+    })?;
+    out.flush()?;
+    Ok(report)
+}
+
+/// Writes what PowerShell 6 and newer write on Windows: every cell quoted, no `#TYPE`.
+fn power_shell(
+    catalog: &Catalog,
+    vault: VaultRef,
+    query: &EntryQuery,
+    out: impl Write,
+) -> Result<ExportReport, WriteError> {
+    let mut writer = csv::WriterBuilder::new()
+        .quote_style(csv::QuoteStyle::Always)
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(out);
+    writer.write_record(["FilePath", "ArchiveId", "Checksum"]).map_err(io::Error::from)?;
+    let report = archives(catalog, vault, query, &mut |entry, archive| {
+        let Some(path) = entry.path.as_utf8() else {
+            return Ok(Err("the path is not UTF-8".to_owned()));
+        };
+        let hash = entry.tree_hash.map(|hash| hash.to_string()).unwrap_or_default();
+        writer.write_record([path, archive.as_str(), &hash]).map_err(io::Error::from)?;
+        Ok(Ok(()))
+    })?;
+    writer.flush()?;
+    Ok(report)
+}
+
+type WriteArchive<'a> =
+    &'a mut dyn FnMut(&Entry, &ArchiveId) -> Result<Result<(), String>, WriteError>;
+
+/// Hands everything that has an archive to `write`, which may say why it leaves one out.
+fn archives(
+    catalog: &Catalog,
+    vault: VaultRef,
+    query: &EntryQuery,
+    write: WriteArchive<'_>,
+) -> Result<ExportReport, WriteError> {
+    let mut report = ExportReport::default();
+    catalog.for_each(vault, query, &mut |entry| -> Result<(), WriteError> {
+        let Some(archive) = entry.archive.as_ref().filter(|_| entry.kind == Kind::File) else {
+            return Ok(());
+        };
+        match write(&entry, archive)? {
+            Ok(()) => report.written += 1,
+            Err(why) => report.left_out.add(Refusal { place: entry.path.to_string(), why }),
+        }
+        Ok(())
+    })?;
+    Ok(report)
 }
 
 fn own(

@@ -28,7 +28,8 @@ pub struct Located {
 /// Finds what the catalog calls a local path. Blocks.
 ///
 /// The longest end of the absolute path that the catalog has, as an entry or as a folder of entries, is the one. If it
-/// has none, the nearest folder above for which it has one decides: then the path was not archived with the rest.
+/// has none, the nearest folder above for which it has one decides: then the path was not archived with the rest. What
+/// an inventory has shown gone counts only if nothing else does.
 ///
 /// # Errors
 ///
@@ -45,20 +46,22 @@ pub fn locate(catalog: &Catalog, vault: VaultRef, path: &Path) -> Result<Located
             _ => None,
         })
         .collect();
-    for end in (1..=segments.len()).rev() {
-        for begin in 0..end {
-            let Ok(candidate) = CatalogPath::parse(segments[begin..end].join(&b'/')) else {
-                continue;
-            };
-            if !catalog.knows(vault, &candidate)? {
-                continue;
+    for gone in [false, true] {
+        for end in (1..=segments.len()).rev() {
+            for begin in 0..end {
+                let Ok(candidate) = CatalogPath::parse(segments[begin..end].join(&b'/')) else {
+                    continue;
+                };
+                if !catalog.knows(vault, &candidate, gone)? {
+                    continue;
+                }
+                if end < segments.len() && fs::symlink_metadata(&whole).is_err() {
+                    return Err(VerifyError::Nowhere(path.to_owned()));
+                }
+                let base = whole.ancestors().nth(segments.len() - begin).unwrap_or(&whole);
+                let Ok(path) = CatalogPath::parse(segments[begin..].join(&b'/')) else { continue };
+                return Ok(Located { base: base.to_owned(), path });
             }
-            if end < segments.len() && fs::symlink_metadata(&whole).is_err() {
-                return Err(VerifyError::Nowhere(path.to_owned()));
-            }
-            let base = whole.ancestors().nth(segments.len() - begin).unwrap_or(&whole);
-            let Ok(path) = CatalogPath::parse(segments[begin..].join(&b'/')) else { continue };
-            return Ok(Located { base: base.to_owned(), path });
         }
     }
     Err(VerifyError::Unknown { path: path.to_owned(), tried: ends(&segments) })

@@ -14,10 +14,11 @@ use std::{
     sync::Arc,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use icefield_client::{
     CatalogPath,
     catalog::Kind,
+    description::Format as DescriptionFormat,
     transfer::{
         cancel::Cancel,
         rate::{RateLimit, Throttle},
@@ -67,6 +68,9 @@ pub(crate) struct Upload {
     /// holds path, time and mode, so that a lost catalog can be refilled from the vault
     #[arg(long)]
     description: Option<String>,
+    /// Form of the descriptions, for a vault that other programs read as well
+    #[arg(long, value_enum, default_value_t = DescribeAs::Icefield, value_name = "FORM", conflicts_with = "description")]
+    describe: DescribeAs,
     /// Put everything below this path in the catalog
     #[arg(long, value_name = "PATH")]
     prefix: Option<OsString>,
@@ -100,6 +104,27 @@ pub(crate) struct Upload {
     /// Keep a CSV inventory of what was uploaded or skipped in this file
     #[arg(long, value_name = "FILE")]
     inventory: Option<PathBuf>,
+}
+
+/// A form of descriptions. What one cannot tell is in the manifest archive of the upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DescribeAs {
+    /// Path, time and mode, as JSON
+    Icefield,
+    /// As mt-aws-glacier: path and time
+    Mt2,
+    /// The path alone, as the tools of boto and glacier-cli have it
+    Plain,
+}
+
+impl From<DescribeAs> for DescriptionFormat {
+    fn from(form: DescribeAs) -> Self {
+        match form {
+            DescribeAs::Icefield => Self::Icefield,
+            DescribeAs::Mt2 => Self::Mt2,
+            DescribeAs::Plain => Self::Plain,
+        }
+    }
 }
 
 impl Upload {
@@ -334,7 +359,7 @@ fn input(command: &Upload) -> anyhow::Result<Input> {
 
 fn options(command: &Upload, session: &Session) -> anyhow::Result<UploadOptions> {
     let describe = match &command.description {
-        None => Describe::Notes,
+        None => Describe::Notes(command.describe.into()),
         Some(text) => Describe::Verbatim(Description::parse(text).map_err(|error| {
             Failure::usage("the description is not valid")
                 .hint("at most 1,024 characters, and only printable ASCII: leave --description out to have path, time and mode kept")

@@ -9,12 +9,17 @@ use std::{
     path::Path,
 };
 
-use icefield_protocol::{LinearHash, read_json};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use icefield_protocol::{
+    ArchiveId, InventoryItem, JsonInventoryWriter, LinearHash, TreeHash, read_json,
+};
 
-use super::{NOW, catalog, day, name};
+use super::{NOW, catalog, day, entry, name};
 use crate::{
-    catalog::EntryQuery,
+    catalog::{CatalogError, EntryQuery, FileTime},
+    description::{ArchiveNote, Format, encode_as},
     inventory::{ExportForm, FileForm, InventoryFile, import, reconcile, write},
+    path::CatalogPath,
 };
 
 const ARCHIVES: u64 = 1_000_000;
@@ -77,7 +82,7 @@ fn a_million_archives_are_imported_exported_appended_and_reconciled_in_bounded_m
         super::super::read(file, &mut |item| {
             let super::super::FileItem::Entry(entry) = item else { panic!("{item:?}") };
             items += 1;
-            each(icefield_protocol::InventoryItem {
+            each(InventoryItem {
                 archive_id: entry.archive.unwrap(),
                 description: String::new(),
                 created: day(5),
@@ -121,4 +126,61 @@ fn a_million_archives_are_imported_exported_appended_and_reconciled_in_bounded_m
     told("imported our own file, all known");
     println!("catalog: {} MB", fs::metadata(catalog.path()).unwrap().len() / 1_000_000);
     assert!(peak_kib() < MAX_PEAK_KIB, "{} KiB", peak_kib());
+}
+
+/// What a reconciliation, its search for twins and the search for duplicates may take, all in one process.
+const MAX_FOREIGN_PEAK_KIB: u64 = 128 << 10;
+
+/// Writes an inventory as the service does: described by mtglacier and FastGlacier in turn, each content stored twice.
+fn foreign(path: &Path) -> io::Result<()> {
+    let arn = "arn:aws:glacier:us-east-1:012345678901:vaults/photos".parse().unwrap();
+    let file = BufWriter::new(File::create(path)?);
+    let mut writer = JsonInventoryWriter::new(file, &arn, NOW)?;
+    for n in 0..ARCHIVES {
+        let name = format!("astro/Subs/{}/M33_Light_Blue_180sec__1x1_frame{n}.fit", n / 1000);
+        let description = if n % 2 == 0 {
+            let mtime = Some(FileTime { seconds: 1_546_519_510, nanos: 0 });
+            let path = CatalogPath::parse(name).unwrap();
+            encode_as(Format::Mt2, &ArchiveNote { path, mtime, mode: None }).unwrap().into()
+        } else {
+            let name = STANDARD.encode(name);
+            format!("<m><v>4</v><p>{name}</p><lm>20190103T124510Z</lm></m>")
+        };
+        let hash = LinearHash::of(&n.to_be_bytes());
+        let archive_id = ArchiveId::parse(&format!("{hash}{hash}{n:010}")).unwrap();
+        let content = LinearHash::of(&(n / 2).to_be_bytes());
+        let tree_hash = TreeHash::from_bytes(*content.as_bytes());
+        let item = InventoryItem { archive_id, description, created: day(5), size: 7, tree_hash };
+        writer.item(&item)?;
+    }
+    writer.finish()?.flush()
+}
+
+#[test]
+#[ignore = "takes minutes; run by hand before a release"]
+fn a_million_foreign_descriptions_are_reconciled_in_less_than_128_mib() {
+    let (dir, catalog, vault) = catalog();
+    let source = dir.path().join("inventory.json");
+    foreign(&source).unwrap();
+    // So that twins are looked for.
+    catalog.record(vault, &[entry("sent", "S")]).unwrap();
+    for (added, confirmed) in [(ARCHIVES, 0), (0, ARCHIVES)] {
+        let file = BufReader::new(File::open(&source).unwrap());
+        let read = |each: &mut dyn FnMut(_) -> _| read_json(file, each);
+        let lag = std::time::Duration::from_hours(24 * 365);
+        let report = reconcile(&catalog, vault, NOW, lag, read).unwrap();
+        assert_eq!((report.added, report.confirmed), (added, confirmed));
+        assert_eq!((report.foreign, report.refused.total), (ARCHIVES, 0));
+        assert_eq!((report.twins.total, report.gone), (0, 0));
+        println!("reconciled, {added} of them new: peak {} KiB", peak_kib());
+    }
+    let mut rows = 0;
+    let mut count = |_| {
+        rows += 1;
+        Ok::<_, CatalogError>(())
+    };
+    let totals = catalog.for_each_duplicate(vault, &[], &mut count).unwrap();
+    assert_eq!((rows, totals.groups), (ARCHIVES, ARCHIVES / 2));
+    println!("duplicates found: peak {} KiB", peak_kib());
+    assert!(peak_kib() < MAX_FOREIGN_PEAK_KIB, "{} KiB", peak_kib());
 }

@@ -6,7 +6,7 @@ use icefield_protocol::{InventoryItem, Timestamp};
 
 use super::{all, catalog, day, entry, folder, hash, id, link, paths};
 use crate::{
-    catalog::{Catalog, Entry, Kind, VaultRef},
+    catalog::{Catalog, Entry, Kind, Twin, VaultRef},
     description::{ArchiveNote, RunId, encode, encode_item, encode_manifest},
     inventory::{Reconciliation, RefreshReport, apply_manifest, import},
     manifest,
@@ -107,6 +107,46 @@ fn an_archive_that_differs_is_named() {
     let report = reconcile(&catalog, vault, &[item("A", "")], day(30));
     assert_eq!((report.confirmed, report.differing.total), (1, 1));
     assert_eq!(report.differing.first[0].place, "a");
+}
+
+#[test]
+fn what_has_the_path_and_content_of_an_upload_but_was_not_uploaded_here_is_its_twin() {
+    let (_dir, catalog, vault) = catalog();
+    let other_content = Entry { size: 8, ..entry("b", "B") };
+    catalog.record(vault, &[entry("a", "A"), entry("a", "A2"), other_content]).unwrap();
+    let listed = [
+        item("A", "a"),
+        item("A2", "a"),
+        item("lost", "a"),
+        item("B", "b"),
+        item("another-version", "b"),
+        item("elsewhere", "c"),
+        item("elsewhere-again", "c"),
+    ]
+    .map(|item| InventoryItem { size: if item.archive_id == id("B") { 8 } else { 7 }, ..item });
+    let twin = Twin { archive: id("lost"), of: id("A"), path: entry("a", "A").path, size: 7 };
+    for day in [day(30), day(31)].map(Some) {
+        let report = reconcile(&catalog, vault, &listed, day.unwrap());
+        assert_eq!((report.twins.first, report.twins.total), (vec![twin.clone()], 1));
+        assert_eq!(catalog.inventoried(vault).unwrap(), day);
+    }
+    let report = reconcile(&catalog, vault, &listed[..2], day(40));
+    assert_eq!(report.twins.total, 0, "the twin is gone");
+    reconcile(&catalog, vault, &listed, day(35));
+    assert_eq!(catalog.inventoried(vault).unwrap(), Some(day(40)), "an older one does not count");
+    catalog.meet_vault(vault, day(1)).unwrap();
+    catalog.meet_vault(vault, day(50)).unwrap();
+    assert_eq!(catalog.inventoried(vault).unwrap(), None, "another vault under the name");
+}
+
+#[test]
+fn what_another_program_has_packed_is_counted() {
+    let (_dir, catalog, vault) = catalog();
+    let described = |id, ce: &str| item(id, &format!("<m><v>4</v><p>YQ==</p><ce>{ce}</ce></m>"));
+    let items =
+        [described("A", "0:0:"), described("B", "1:0:"), described("C", "0:1:"), item("D", "")];
+    let report = reconcile(&catalog, vault, &items, day(30));
+    assert_eq!((report.foreign, report.packed), (4, 2));
 }
 
 #[test]

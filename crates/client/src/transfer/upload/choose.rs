@@ -26,9 +26,6 @@ use crate::{
 /// Things that are looked up and claimed in one transaction.
 const BATCH: usize = 256;
 
-/// A path that is shorter than this fits every description, even if each byte takes six characters.
-const SURELY_FITS_BYTES: usize = 128;
-
 /// Decides about everything that is found until all is sent or the run has to end.
 pub(super) async fn choose(
     run: Arc<Run>,
@@ -206,9 +203,10 @@ pub(super) fn request(item: &Item) -> ClaimRequest {
 /// What is not sent: unchanged or touched, and perhaps to be told by the manifest, if an earlier run did not get so far.
 fn settled(entry: Entry, is_touched: bool) -> Done {
     let is_untold = entry.manifest.is_none()
-        && entry.path.as_bytes().len() > SURELY_FITS_BYTES
         && entry.description.as_deref().is_some_and(|description| {
-            matches!(decode(description), Ok(Decoded::ManifestItem { .. }))
+            // Most have none, and need not be decoded.
+            description.contains("\"manifest\"")
+                && matches!(decode(description), Ok(Decoded::ManifestItem { .. }))
         });
     Done::Known { entry, is_touched, is_untold, settle: Settle::Nothing }
 }

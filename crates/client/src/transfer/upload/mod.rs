@@ -53,6 +53,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, CatalogError, Entry},
+    description::Format,
     events::Events,
     path::CatalogPath,
     target::{Target, TargetError},
@@ -119,7 +120,7 @@ pub struct UploadOptions {
 impl Default for UploadOptions {
     fn default() -> Self {
         Self {
-            describe: Describe::Notes,
+            describe: Describe::Notes(Format::Icefield),
             part_size: None,
             concurrency: NonZeroUsize::new(4).expect("4 is not 0"),
             force: false,
@@ -133,8 +134,9 @@ impl Default for UploadOptions {
 /// What is written into the description of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Describe {
-    /// Path, time and mode, so that the catalog can be made anew from the vault.
-    Notes,
+    /// Path, time and mode as far as this form tells them, so that the catalog can be made anew from the vault; the manifest
+    /// of the run tells the rest.
+    Notes(Format),
     /// This text, or nothing; the manifest of the run then tells path, time and mode.
     Verbatim(Option<Description>),
 }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::{Describe, FileError, UploadContext, UploadError, UploadOptions, blocking};
 use crate::{
     catalog::{self, Catalog, CatalogError, VaultRef},
-    description::{ArchiveNote, RunId, encode, encode_item},
+    description::{ArchiveNote, RunId, encode_as, encode_item},
     events::Event,
     life::{MeetError, meet},
     target::{Body, Meter, TargetError},
@@ -213,8 +213,8 @@ impl Run {
     pub(super) fn describe(&self, note: &ArchiveNote) -> (Option<Description>, bool) {
         match &self.options.describe {
             Describe::Verbatim(description) => (description.clone(), true),
-            Describe::Notes => match encode(note) {
-                Some(description) => (Some(description), false),
+            Describe::Notes(format) => match encode_as(*format, note) {
+                Some(description) => (Some(description), !format.tells_all()),
                 None => (Some(encode_item(self.id, self.items.fetch_add(1, Relaxed))), true),
             },
         }

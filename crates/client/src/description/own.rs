@@ -1,10 +1,9 @@
-//! What icefield writes into an archive's description, so that names come back from the vault alone.
+//! icefield's own descriptions, by which names come back from the vault alone.
 //!
 //! One object of printable ASCII JSON: `{"icefield":1,"path":"2024/a.fit","mtime":"2024-05-01T12:00:00Z","mode":"0644"}`.
 //! Characters outside printable ASCII are `\uXXXX`; a path that is not UTF-8 is `path_base64`. The manifest archive of a
 //! run has `{"icefield":1,"manifest":"<32 hex digits>"}`, an archive whose path did not fit
-//! `{"icefield":1,"manifest":"<32 hex digits>","item":7}`: the manifest then tells its path. Unknown members are
-//! skipped. Whatever else a description holds is plain text.
+//! `{"icefield":1,"manifest":"<32 hex digits>","item":7}`: the manifest then tells its path. Unknown members are skipped.
 
 use std::{fmt, fmt::Write as _, str::FromStr};
 
@@ -12,23 +11,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use icefield_protocol::Description;
 use serde::{Deserialize, Serialize};
 
+use super::{ArchiveNote, Decoded};
 use crate::{
     catalog::FileTime,
     path::{CatalogPath, InvalidPath},
 };
 
 const FORMAT: u64 = 1;
-
-/// What a description tells of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArchiveNote {
-    /// Its path.
-    pub path: CatalogPath,
-    /// When it was modified.
-    pub mtime: Option<FileTime>,
-    /// Its permission bits.
-    pub mode: Option<u32>,
-}
 
 /// The name of an upload run in its manifest and descriptions: 32 hex digits, random.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,24 +60,6 @@ impl FromStr for RunId {
     }
 }
 
-/// What a description says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decoded {
-    /// The archive is this file.
-    Note(ArchiveNote),
-    /// The archive is the manifest of a run.
-    Manifest(RunId),
-    /// The archive is a file whose path is in the manifest of a run.
-    ManifestItem {
-        /// The run.
-        run: RunId,
-        /// Its number there.
-        item: u64,
-    },
-    /// It was written by something else.
-    Plain(String),
-}
-
 /// Returns the description of a file; none when it would be longer than 1,024 bytes.
 ///
 /// A time beyond the years 0 to 9999 is left out; of the mode the permission bits (07777) are kept.
@@ -119,31 +90,23 @@ pub fn encode_item(run: RunId, item: u64) -> Description {
     describe(&wire).expect("a run's name and a number are short")
 }
 
-/// Reads a description, icefield's or another one.
-///
-/// A time or mode that cannot be read is left out.
-///
-/// # Errors
-///
-/// When it is icefield's and its path is none that could be restored; the error names it.
-pub fn decode(text: &str) -> Result<Decoded, InvalidPath> {
-    let plain = || Ok(Decoded::Plain(text.to_owned()));
-    let wire = match serde_json::from_str::<Wire>(text) {
-        Ok(wire) if wire.icefield == FORMAT => wire,
-        _ => return plain(),
-    };
+/// Reads a description; none when it is not icefield's.
+pub(super) fn decode(text: &str) -> Option<Result<Decoded, InvalidPath>> {
+    let wire = serde_json::from_str::<Wire>(text).ok().filter(|wire| wire.icefield == FORMAT)?;
     if let Some(run) = wire.manifest {
-        return match (run.parse(), wire.item) {
-            (Ok(run), None) => Ok(Decoded::Manifest(run)),
-            (Ok(run), Some(item)) => Ok(Decoded::ManifestItem { run, item }),
-            (Err(_), _) => plain(),
-        };
+        let run = run.parse().ok()?;
+        return Some(Ok(match wire.item {
+            None => Decoded::Manifest(run),
+            Some(item) => Decoded::ManifestItem { run, item },
+        }));
     }
-    let Some(path) = join_bytes(wire.path, wire.path_base64) else { return plain() };
-    Ok(Decoded::Note(ArchiveNote {
-        path: CatalogPath::parse(path)?,
-        mtime: wire.mtime.and_then(|text| text.parse().ok()),
-        mode: wire.mode.as_deref().and_then(parse_octal),
+    let path = CatalogPath::parse(join_bytes(wire.path, wire.path_base64)?);
+    Some(path.map(|path| {
+        Decoded::Note(ArchiveNote {
+            path,
+            mtime: wire.mtime.and_then(|text| text.parse().ok()),
+            mode: wire.mode.as_deref().and_then(parse_octal),
+        })
     }))
 }
 
@@ -216,7 +179,10 @@ pub(crate) fn parse_octal(text: &str) -> Option<u32> {
 mod tests {
     use proptest::{collection::vec, option, prelude::any, prop_assert_eq, proptest};
 
-    use super::{ArchiveNote, Decoded, RunId, decode, encode, encode_item, encode_manifest};
+    use super::{
+        super::{ArchiveNote, Decoded, decode},
+        RunId, encode, encode_item, encode_manifest,
+    };
     use crate::{
         catalog::FileTime,
         path::{CatalogPath, InvalidPath},
@@ -281,18 +247,17 @@ mod tests {
     }
 
     #[test]
-    fn what_something_else_wrote_is_plain_text() {
+    fn what_something_else_wrote_is_not_taken_for_icefields() {
         for text in [
             "",
             "images-main-2010.tar.xz",
             "{",
             r#"{"icefield":2,"path":"x"}"#,
-            r#"{"Path":"x"}"#,
             r#"{"icefield":1}"#,
             r#"{"icefield":1,"manifest":"12"}"#,
             r#"{"icefield":1,"path_base64":"*"}"#,
         ] {
-            assert_eq!(decode(text), Ok(Decoded::Plain(text.to_owned())));
+            assert_eq!(super::decode(text), None, "{text}");
         }
     }
 

@@ -1,12 +1,12 @@
-//! Absolute native paths, as PowerShell writes them, as catalog paths.
+//! Paths of other programs, which may be absolute or native, as catalog paths.
 //!
 //! The root goes: `C:\astro\x.fit` becomes `astro/x.fit`, `\\nas\share\x.fit` becomes `x.fit`, `/Users/me/x.fit` becomes
 //! `Users/me/x.fit`. A backslash separates only where a drive letter or a share shows that the path is from Windows.
 
-use crate::path::{CatalogPath, InvalidPath};
+use super::{CatalogPath, InvalidPath};
 
 /// Returns the catalog path for a native path, absolute or not.
-pub(super) fn to_catalog(native: &[u8]) -> Result<CatalogPath, InvalidPath> {
+pub(crate) fn to_catalog(native: &[u8]) -> Result<CatalogPath, InvalidPath> {
     let path = match windows(native) {
         Some(rest) => rest.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect(),
         None => native.strip_prefix(b"/").unwrap_or(native).to_vec(),
