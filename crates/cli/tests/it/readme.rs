@@ -44,6 +44,18 @@ fn every_command_of_the_page_on_costs_works() {
     ended(server.expect("the page starts a server"));
 }
 
+#[test]
+fn what_the_pages_on_single_files_scripts_and_folder_trees_do_can_be_done() {
+    for page in ["upload-one-file", "upload-from-a-script", "archive-a-folder-tree"] {
+        let text = std::fs::read_to_string(format!("{ROOT}/docs/{page}.md")).unwrap();
+        let commands = commands(&text);
+        assert!(commands.len() > 12, "only {} commands were found in {page}", commands.len());
+        let sandbox = Sandbox::new();
+        let server = run(&sandbox, commands);
+        ended(server.expect("the page starts a server"));
+    }
+}
+
 /// Runs commands one after another, and servers beside them; the server that runs at the end is returned.
 fn run(sandbox: &Sandbox, commands: Vec<String>) -> Option<Watched> {
     let programs = sandbox.root().join("programs");
@@ -52,7 +64,14 @@ fn run(sandbox: &Sandbox, commands: Vec<String>) -> Option<Watched> {
     let mut failed = Vec::new();
     let has_aws = link_aws(&programs);
     let mut server: Option<(Watched, String)> = None;
+    let mut exported: Vec<(String, String)> = Vec::new();
     for line in commands {
+        // Each command has a shell of its own.
+        if let Some((name, value)) = line.strip_prefix("export ").and_then(|it| it.split_once('='))
+        {
+            exported.push((name.to_owned(), value.to_owned()));
+            continue;
+        }
         if line.starts_with("aws ") && !has_aws {
             skip(&format!("no AWS CLI (cargo xtask tools): {line}"));
             continue;
@@ -77,7 +96,7 @@ fn run(sandbox: &Sandbox, commands: Vec<String>) -> Option<Watched> {
         }
         let mut shell = sandbox.prepare("sh");
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
-        shell.args(["-c", &line]).env("PATH", path);
+        shell.args(["-c", &line]).env("PATH", path).envs(exported.iter().cloned());
         // As a reader has it: the store and the catalog are where they are by default.
         shell.env_remove("ICEFIELD_STORE").env_remove("ICEFIELD_CATALOG");
         let run = Watched::start(shell).finish();
