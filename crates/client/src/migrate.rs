@@ -145,9 +145,9 @@ pub fn plan_migration(
                 && known.tree_hash == entry.tree_hash
         });
         if is_there {
-            plan.present.push(entry)
+            plan.present.push(entry);
         } else {
-            plan.files.push(entry)
+            plan.files.push(entry);
         }
         Ok::<(), CatalogError>(())
     })?;

@@ -95,7 +95,7 @@ impl Record for DuplicateRecord {
 /// Runs the command.
 pub(crate) async fn run(command: &Duplicates, session: &Session) -> anyhow::Result<Exit> {
     let wanted = patterns(&command.pattern)?;
-    let KnownVault { catalog, known, name, .. } = session.known_vault(&command.vault)?;
+    let KnownVault { catalog, known, name, .. } = session.known_vault(&command.vault).await?;
     let mut rows = stdout_rows(session.format());
     let totals = catalog.for_each_duplicate(known, &wanted, &mut |duplicate| {
         rows.push(&DuplicateRecord::of(&duplicate)).map_err(anyhow::Error::from)

@@ -148,7 +148,7 @@ impl BucketFile {
                 Ok(_) => return Ok(()),
                 Err(error) if is_taken(&error) => return Err(FileError::Changed(self.clone())),
                 Err(error) if is_conditional && is_not_implemented(&error) => {
-                    is_conditional = false
+                    is_conditional = false;
                 }
                 Err(error) => {
                     return Err(outgoing.or_source(service_error(&self.to_string(), error)).into());
