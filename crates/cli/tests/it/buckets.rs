@@ -98,8 +98,10 @@ fn a_folder_goes_into_deep_archive_and_comes_back_after_the_restore() {
     served.ok(&get);
     assert_eq!(sandbox.read("back/films/a.mov"), b"first");
     assert_eq!(sandbox.read("back/films/sub/b c.mov"), vec![7; 3 * MIB]);
+    sandbox.write("later.mov", "later");
+    served.ok(&["upload", "deep:masters", "later.mov"]);
     let expedited =
-        ["retrieve", "deep:masters", "films/a.mov", "--to", "x", "--tier", "expedited", "--yes"];
+        ["retrieve", "deep:masters", "later.mov", "--to", "x", "--tier", "expedited", "--yes"];
     served.run(&expedited).ended(3).says("no expedited retrieval");
 }
 

@@ -17,6 +17,10 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     match error {
+        // It was done, and nobody can read what is said about it: asking again would say the same.
+        SdkError::ServiceError(ref refusal) if refusal.raw().status().is_success() => {
+            TargetError::Failed(format!("{what}: {}", causes(&error)).into())
+        }
         SdkError::ServiceError(refusal) => {
             let raw = refusal.raw();
             let region = raw.headers().get("x-amz-bucket-region").map(str::to_owned);

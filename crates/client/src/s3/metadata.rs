@@ -147,7 +147,7 @@ mod tests {
             prop_assert_eq!(read.token, Some(new.token));
             prop_assert_eq!(read.tree_hash, Some(hash));
             prop_assert_eq!(read.path, Some(path));
-            prop_assert_eq!(read.description.unwrap_or_default(), description);
+            prop_assert_eq!(read.description, new.description.map(String::from));
         }
     }
 }

@@ -79,7 +79,7 @@ mod tests {
     use icefield_protocol::{PartSize, Timestamp};
 
     use super::{Rate, Workload};
-    use crate::transfer::plan::plan;
+    use crate::{target::Limits, transfer::plan::plan};
 
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
@@ -118,7 +118,7 @@ mod tests {
         let mut work = Workload::default();
         let wish = Some(PartSize::new(128 * MIB).unwrap());
         for size in [1, 128 * MIB, GIB + 1] {
-            work.add(size, &plan(size, wish).unwrap());
+            work.add(size, &plan(size, wish, Limits::of_vaults()).unwrap());
         }
         // 128 MiB go in one part, for more than 64 MiB are not sent in one request; then nine parts.
         let expected =

@@ -136,11 +136,6 @@ impl Bucket {
         self.objects().insert(key.to_owned(), object);
     }
 
-    /// Changes an object's bytes, as a broken disk would.
-    pub(crate) fn overwrite(&self, key: &str, bytes: &Bytes) {
-        self.objects().get_mut(key).unwrap().bytes = bytes.clone();
-    }
-
     /// Has all restores that were asked for be done.
     pub(crate) fn finish_restores(&self) {
         for object in self.objects().values_mut().filter(|one| one.restore == Restored::Ongoing) {

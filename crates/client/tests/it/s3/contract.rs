@@ -30,7 +30,7 @@ async fn what_was_put_is_described_and_read_back() {
         assert_eq!(job.creation_date, "2026-11-28T23:00:00Z".parse().unwrap());
         let object = place.bucket.object(archived.archive.as_str());
         assert_eq!(object.class.as_deref(), Some("GLACIER_IR"));
-        assert_eq!(object.metadata["icefield-description"], "a %20description, 100%25 verbatim%20");
+        assert_eq!(object.metadata["icefield-description"], "a %20description, 100%25 verbatim");
     }
     let described = place.target.describe_vault(&vault()).await.unwrap();
     assert_eq!(described.number_of_archives, 3);

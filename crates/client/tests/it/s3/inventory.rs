@@ -60,7 +60,7 @@ async fn every_object_with_bytes_is_in_it_whoever_has_put_it_there() {
             ("deep/masters/films/theirs/é.mov", 30, false),
         ]
     );
-    assert_eq!(items[2].description, "a  description, 100% verbatim ");
+    assert_eq!(items[2].description, "a  description, 100% verbatim");
     assert_eq!(items[2].tree_hash, Some(archived.tree_hash));
     for (index, path) in [(0, "nameless"), (1, "nameless"), (3, "theirs/é.mov")] {
         let Ok(Decoded::Note(note)) = decode(&items[index].description) else { panic!() };

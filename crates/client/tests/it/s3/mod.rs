@@ -19,7 +19,7 @@ use aws_sdk_s3::{
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use icefield_client::{
     CatalogPath, Target as _, TargetError,
     s3::{RESTORE_DAYS, S3, Settings, configure},
@@ -97,7 +97,7 @@ pub(crate) fn vault() -> VaultName {
 pub(crate) fn new(path: impl Into<Vec<u8>>, token: u8) -> NewArchive {
     NewArchive {
         path: CatalogPath::parse(path.into()).unwrap(),
-        description: Description::parse("a  description, 100% verbatim ").unwrap(),
+        description: Description::parse("a  description, 100% verbatim").unwrap(),
         token: UploadToken::from_bytes([token; 16]),
         tree_hash: None,
     }
@@ -155,13 +155,4 @@ impl Place {
 pub(crate) async fn all(output: Output) -> Result<Bytes, TargetError> {
     let chunks: Vec<Bytes> = output.chunks.try_collect().await?;
     Ok(chunks.concat().into())
-}
-
-/// Reads an output to its end, in pieces that the reader throws away.
-pub(crate) async fn count(mut output: Output) -> u64 {
-    let mut bytes = 0;
-    while let Some(chunk) = output.chunks.next().await {
-        bytes += chunk.unwrap().len() as u64;
-    }
-    bytes
 }
