@@ -132,6 +132,8 @@ impl VaultApi {
             ErrorCode::ExpiredToken => Some(format!(
                 "the session of the access key {key} is over: sign in again (for example `aws sso login`), then run the same command again"
             )),
+            // A lock is in nobody's policy.
+            ErrorCode::AccessDenied if message.to_lowercase().contains("vault lock") => None,
             ErrorCode::AccessDenied => Some(format!(
                 "the access key {key} may not do this in {region} at {endpoint}: its owner can allow it in a policy"
             )),
