@@ -12,9 +12,6 @@ use crate::{
     session::{Opened, Session},
 };
 
-/// Days that a restored copy is kept, where a retrieval makes one.
-pub(crate) const RESTORE_DAYS: u32 = 1;
-
 /// Returns the prices that apply to a target; none where nobody charges.
 ///
 /// # Errors
@@ -186,10 +183,10 @@ mod tests {
         assert_eq!(
             told[..4],
             [
-                "  retrieval requests        1000 at $0.05 a thousand   $0.05",
-                "  retrieval                 1000GiB at $0.01 a GiB    $10.00",
-                "  transfer to the internet  1000GiB at $0.09 a GiB    $90.00",
-                "  in all, once                                       $100.05",
+                "  retrieval requests        1000 at $0.05 a thousand    $0.05",
+                "  retrieval                 1000GiB at $0.01 a GiB     $10.00",
+                "  transfer to the internet  1000GiB at $0.09 a GiB     $90.00",
+                "  in all, once                                        $100.05",
             ]
         );
         assert!(told[4].starts_with("prices of 20") && told[4].ends_with("us-east-1"), "{told:?}");
@@ -214,10 +211,10 @@ mod tests {
         assert_eq!(
             told[..4],
             [
-                "  storage                                           1000 GiB-months at $0.0018      $1.80",
+                "  storage                                           1000 GiB-months at $0.0018        $1.80",
                 "  storage of 32 KiB more for each archive           0.003052 GiB-months at $0.0018  $0.0001",
                 "  storage of 8 KiB for each archive in S3 Standard  0.000763 GiB-months at $0.0245  $0.0001",
-                "  in all, every month                                                               $1.81",
+                "  in all, every month                                                                 $1.81",
             ]
         );
     }

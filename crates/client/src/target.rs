@@ -254,6 +254,11 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         Billing::Free
     }
 
+    /// Days that a retrieval keeps a copy beside the archive, which is charged for; 0 where it keeps none.
+    fn restore_days(&self) -> u16 {
+        0
+    }
+
     /// Whether a multipart upload should be told the tree hash of the whole when it begins, because it cannot be told later.
     fn wants_tree_hash(&self) -> bool {
         false

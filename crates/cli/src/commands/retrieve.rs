@@ -30,7 +30,7 @@ use crate::{
         upload::parse_size,
         would::WouldRecord,
     },
-    cost::{self, RESTORE_DAYS},
+    cost,
     failure::{Exit, Failure},
     output::{ROWS_FOR_PEOPLE, Record, Rows, count, size, stdout_rows},
     prompt::confirm,
@@ -206,17 +206,23 @@ async fn price(
 ) -> anyhow::Result<Option<Price>> {
     let Some(prices) = cost::prices(&open.opened, session)? else { return Ok(None) };
     let quote = quote(context, plan).await?;
-    let cost = cost_of(&quote, &prices, tier).map_err(|error| {
+    let days = open.target().restore_days();
+    let cost = cost_of(&quote, &prices, tier, days).map_err(|error| {
         Failure::usage(error.to_string()).hint("choose another one: --tier standard, --tier bulk")
     })?;
-    let bulk = cost_of(&quote, &prices, Tier::Bulk).ok().map(|cost| cost.once());
+    let bulk = cost_of(&quote, &prices, Tier::Bulk, days).ok().map(|cost| cost.once());
     Ok(Some(Price { cost, bulk }))
 }
 
-fn cost_of(quote: &Quote, prices: &Prices, tier: Tier) -> Result<Cost, NoSuchTier> {
+fn cost_of(
+    quote: &Quote,
+    prices: &Prices,
+    tier: Tier,
+    restore_days: u16,
+) -> Result<Cost, NoSuchTier> {
     /// An output is read in ranges of at least this many bytes.
     const READ_BYTES: u64 = 16 << 20;
-    let mut sum = prices.retrieving(tier, RESTORE_DAYS)?;
+    let mut sum = prices.retrieving(tier, restore_days.into())?;
     quote.jobs.iter().for_each(|bytes| sum.add_job(*bytes));
     quote.reads.iter().for_each(|bytes| sum.add_read(*bytes, bytes.div_ceil(READ_BYTES).max(1)));
     let mut cost = sum.cost();

@@ -86,7 +86,7 @@ fn an_upload_tells_its_size_its_time_and_its_price_and_asks_nothing() {
     let run =
         billed.run(["upload", "west:v", "tree", "--part-size", "1MiB", "--estimate-rate", "8"]);
     let run = run.ended(0);
-    run.says("to be sent: 2 files (3MiB) in 4 parts and 6 requests")
+    run.says("to be sent: 2 files (3.0MiB) in 4 parts and 6 requests")
         .says("about 4s at the given rate (8.00 Mbit/s), until 20")
         .says("costs $0.0004 for requests and $0.0001 a month for storage (prices of 20");
     let quiet = billed.run(["upload", "west:v", "tree", "--force", "--quiet"]).ended(0);

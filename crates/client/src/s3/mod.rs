@@ -321,6 +321,10 @@ impl Target for S3 {
         }
     }
 
+    fn restore_days(&self) -> u16 {
+        self.settings.restore_days.get()
+    }
+
     fn wants_tree_hash(&self) -> bool {
         true
     }
