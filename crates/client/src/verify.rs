@@ -496,7 +496,7 @@ mod tests {
             description: String::new(),
             created: stays.uploaded,
             size: stays.size,
-            tree_hash: stays.tree_hash.unwrap(),
+            tree_hash: stays.tree_hash,
         };
         reconciliation.item(item).unwrap();
         reconciliation.finish(date, Duration::ZERO).unwrap();

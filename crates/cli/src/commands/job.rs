@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     args::VaultArg,
+    commands::vault::TopicArg,
     failure::{Exit, Failure, unwritable},
     output::{Record, one, size, stdout_rows},
     session::Session,
@@ -71,6 +72,9 @@ pub(crate) struct Start {
     /// Text kept with the job: at most 1,024 printable ASCII characters
     #[arg(long)]
     description: Option<String>,
+    /// Tell this topic when the job has ended: its ARN, or its name where it is one of the vault's own account and region
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<TopicArg>,
     /// How fast: expedited costs most, bulk least
     #[arg(long, value_parser = parse_tier, default_value = "standard", conflicts_with = "inventory")]
     tier: Tier,
@@ -287,7 +291,8 @@ async fn describe(vault: &VaultArg, job_id: &JobId, session: &Session) -> anyhow
 
 async fn start(command: Start, session: &Session) -> anyhow::Result<Exit> {
     let open = session.vault(&command.vault, false).await?;
-    open.require_vault().await?;
+    let vault = open.require_vault().await?.vault_arn;
+    let sns_topic = command.topic.map(|topic| topic.beside(vault).to_string());
     let description = command.description.as_deref().map(Description::parse).transpose();
     let description = description
         .map_err(|error| Failure::usage("the description is not valid").because(error))?
@@ -298,7 +303,7 @@ async fn start(command: Start, session: &Session) -> anyhow::Result<Exit> {
             range: command.range,
             tier: command.tier,
             description,
-            sns_topic: None,
+            sns_topic,
         },
         None => JobRequest::Inventory {
             parameters: InventoryParameters {
@@ -312,7 +317,7 @@ async fn start(command: Start, session: &Session) -> anyhow::Result<Exit> {
                 },
             },
             description,
-            sns_topic: None,
+            sns_topic,
         },
     };
     if session.global.dry_run {

@@ -138,7 +138,7 @@ fn a_lost_catalog_is_made_again_from_the_bucket_and_a_changed_file_is_a_version(
 #[test]
 fn an_upload_that_was_killed_goes_on_and_sends_no_part_twice() {
     let served = Served::new("STANDARD");
-    let content: Vec<u8> = (0..90 * MIB).map(|at| (at / 4099 % 251) as u8).collect();
+    let content: Vec<u8> = (0..90 * MIB).map(|at| u8::try_from(at / 4099 % 251).unwrap()).collect();
     served.sandbox.write("big", &content);
     let upload =
         ["upload", "--create", "deep:v", "big", "--part-size", "8MiB", "--concurrency", "1"];

@@ -90,7 +90,7 @@ const COMMANDS: [(&[&str], &[&str]); 55] = [
     (&["job"], &["list", "describe", "start", "output"]),
     (&["job", "list"], &["VAULT"]),
     (&["job", "describe"], &["VAULT", "JOB_ID"]),
-    (&["job", "start"], &["VAULT", "--archive-id", "--inventory", "--tier", "--range"]),
+    (&["job", "start"], &["VAULT", "--archive-id", "--inventory", "--tier", "--range", "--topic"]),
     (&["job", "output"], &["VAULT", "JOB_ID", "--to"]),
     (&["target"], &["add", "list", "remove", "test"]),
     (

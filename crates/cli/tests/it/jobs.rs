@@ -23,6 +23,8 @@ fn an_archive_is_retrieved_by_a_job() {
         "for Anna",
         "--tier",
         "bulk",
+        "--topic",
+        "ready",
     ]);
     assert_eq!(job["action"], "archive-retrieval");
     assert_eq!(job["archive_id"], id);

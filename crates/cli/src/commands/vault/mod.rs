@@ -21,6 +21,8 @@ use crate::{
     session::{Session, VaultSession},
 };
 
+pub(crate) use notify::TopicArg;
+
 /// Make, list, describe and delete vaults; tag, guard and lock them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Vault {

@@ -72,7 +72,8 @@ impl FromStr for TopicArg {
 }
 
 impl TopicArg {
-    fn beside(self, vault: VaultArn) -> TopicArn {
+    /// The topic's ARN, by that of a vault beside it.
+    pub(crate) fn beside(self, vault: VaultArn) -> TopicArn {
         match self {
             Self::Arn(arn) => arn,
             Self::Name(name) => TopicArn::new(vault.region, vault.account, name),

@@ -149,7 +149,7 @@ fn foreign(path: &Path) -> io::Result<()> {
         let hash = LinearHash::of(&n.to_be_bytes());
         let archive_id = ArchiveId::parse(&format!("{hash}{hash}{n:010}")).unwrap();
         let content = LinearHash::of(&(n / 2).to_be_bytes());
-        let tree_hash = TreeHash::from_bytes(*content.as_bytes());
+        let tree_hash = Some(TreeHash::from_bytes(*content.as_bytes()));
         let item = InventoryItem { archive_id, description, created: day(5), size: 7, tree_hash };
         writer.item(&item)?;
     }

@@ -141,7 +141,7 @@ fn a_list_of_names_replaces_what_foreign_descriptions_tell() {
             description: description.to_owned(),
             created: day(20),
             size: 7,
-            tree_hash: super::hash(),
+            tree_hash: Some(super::hash()),
         };
         reconciliation.item(item).unwrap();
     }

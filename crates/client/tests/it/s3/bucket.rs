@@ -17,7 +17,6 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hyper_util::rt::TokioIo;
 use icefield_protocol::LinearHash;
-#[expect(clippy::wildcard_imports, reason = "the types of two dozen requests and answers")]
 use s3s::dto::*;
 use s3s::{S3 as Service, S3Request, S3Response, S3Result, auth::SimpleAuth, s3_error};
 use tokio::net::TcpListener;

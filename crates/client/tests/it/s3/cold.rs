@@ -55,8 +55,7 @@ async fn waiting_grows_with_the_age_of_the_job() {
     let archive = place.put(&new("a", 1), &bytes(1, 10)).await.archive;
     let job = place.job(&archive, None, Tier::Bulk).await.unwrap();
     for (age, pause) in [(0, 1), (80, 10), (3600, 300), (40_000, 300)] {
-        let at = place.clock.clone();
-        at.advance(Duration::from_secs(age));
+        place.clock.advance(Duration::from_secs(age));
         let begun = tokio::time::Instant::now();
         place.target.wait(&vault(), &job).await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), pause, "after {age} seconds");
