@@ -98,7 +98,18 @@ pub struct Limits {
     pub smallest_part: PartSize,
     /// The largest archive in bytes.
     pub largest_archive_bytes: u64,
+    /// The largest size of parts that is chosen unasked: what a line is through with before anybody loses patience.
+    pub unasked_part_bytes: u64,
 }
+
+/// How long one part should take, when several are on their way.
+const SECONDS_PER_PART: f64 = 10.0;
+
+/// Parts that share the line.
+const PARTS_ON_THE_LINE: f64 = 4.0;
+
+/// The largest parts that are chosen unasked, as long as 10,000 of them are enough.
+const UNASKED_PART_BYTES: u64 = 128 << 20;
 
 impl Limits {
     /// Those of the vault API.
@@ -108,7 +119,28 @@ impl Limits {
     /// Never: 1 MiB is a part size.
     pub fn of_vaults() -> Self {
         let smallest_part = PartSize::new(MIN_PART_SIZE_BYTES).expect("1 MiB is a part size");
-        Self { smallest_part, largest_archive_bytes: MAX_ARCHIVE_SIZE_BYTES }
+        Self {
+            smallest_part,
+            largest_archive_bytes: MAX_ARCHIVE_SIZE_BYTES,
+            unasked_part_bytes: UNASKED_PART_BYTES,
+        }
+    }
+
+    /// Keeps parts so small that each takes ten seconds or so at a rate in bytes per second, if it is known.
+    ///
+    /// On a thin line few large parts starve each other, until the service ends them with 408.
+    #[must_use]
+    pub fn at_rate(self, rate: Option<f64>) -> Self {
+        let Some(rate) = rate.filter(|rate| rate.is_finite() && *rate > 0.0) else { return self };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a positive number of bytes; what is too large is cut"
+        )]
+        let bytes = (rate * SECONDS_PER_PART / PARTS_ON_THE_LINE) as u64;
+        let power = (bytes + 1).next_power_of_two() / 2;
+        let most = power.clamp(MIN_PART_SIZE_BYTES, self.unasked_part_bytes);
+        Self { unasked_part_bytes: most, ..self }
     }
 }
 

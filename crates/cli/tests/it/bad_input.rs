@@ -114,9 +114,9 @@ fn a_configuration_with_an_unknown_key_is_refused() {
 }
 
 #[test]
-fn a_target_that_needs_a_network_says_that_this_version_cannot() {
+fn a_target_without_a_region_is_not_guessed_one() {
     let sandbox = Sandbox::new();
-    sandbox.fails(1, ["list", "aws:photos"]).says("aws").says("--type embedded");
+    sandbox.fails(2, ["list", "aws:photos"]).says("no region is named").says("--region");
     assert!(!sandbox.store().exists());
 }
 

@@ -337,7 +337,7 @@ impl Target for S3 {
         let smallest_part = PartSize::new(SMALLEST_PART_BYTES).expect("8 MiB is a part size");
         let largest_archive_bytes =
             if self.settings.is_amazon() { AMAZON_OBJECT_BYTES } else { OTHER_OBJECT_BYTES };
-        Limits { smallest_part, largest_archive_bytes }
+        Limits { smallest_part, largest_archive_bytes, ..Limits::of_vaults() }
     }
 
     async fn create_vault(&self, vault: &VaultName) -> Result<(), TargetError> {

@@ -17,9 +17,6 @@ pub const SINGLE_MAX_BYTES: u64 = 64 << 20;
 /// Smallest part size that is chosen unasked.
 const PART_FLOOR_BYTES: u64 = 8 << 20;
 
-/// Largest part size that is chosen unasked, as long as 10,000 parts of it are enough.
-const PART_CEILING_BYTES: u64 = 128 << 20;
-
 /// Number of parts aimed at between floor and ceiling.
 const PARTS_AIMED_AT: u64 = 2000;
 
@@ -76,18 +73,21 @@ pub enum PlanError {
 pub fn plan(size: u64, wished: Option<PartSize>, limits: Limits) -> Result<Plan, PlanError> {
     let wished = wished.map(|wish| wish.max(limits.smallest_part));
     let largest = limits.largest_archive_bytes.min(MAX_ARCHIVE_SIZE_BYTES);
-    let single_max = wished.map_or(SINGLE_MAX_BYTES, |wish| wish.bytes().min(SINGLE_MAX_BYTES));
+    // A request that breaks is sent again from its beginning.
+    let unasked = (limits.unasked_part_bytes * 4).max(limits.smallest_part.bytes());
+    let single_max = wished.map_or(unasked, PartSize::bytes).min(SINGLE_MAX_BYTES);
     match size {
         0 => Err(PlanError::Empty),
         size if size > largest => Err(PlanError::TooLarge { size, largest }),
         size if size <= single_max => Ok(Plan::Single),
-        size => Parts::new(size, part_size(size, wished)).map(Plan::Multipart),
+        size => Parts::new(size, part_size(size, wished, limits)).map(Plan::Multipart),
     }
 }
 
-fn part_size(size: u64, wished: Option<PartSize>) -> PartSize {
+fn part_size(size: u64, wished: Option<PartSize>, limits: Limits) -> PartSize {
     let aimed = size.div_ceil(PARTS_AIMED_AT).next_power_of_two();
-    let chosen = wished.map_or(aimed.clamp(PART_FLOOR_BYTES, PART_CEILING_BYTES), PartSize::bytes);
+    let unasked = aimed.max(PART_FLOOR_BYTES).min(limits.unasked_part_bytes);
+    let chosen = wished.map_or(unasked.max(limits.smallest_part.bytes()), PartSize::bytes);
     let needed = size.div_ceil(MAX_PARTS).next_power_of_two().max(MIN_PART_SIZE_BYTES);
     PartSize::new(chosen.max(needed).min(MAX_PART_SIZE_BYTES))
         .expect("a power of two between the smallest and the largest part size")
@@ -199,13 +199,31 @@ mod tests {
     #[test]
     fn a_target_that_wants_larger_parts_and_smaller_archives_gets_them() {
         let smallest_part = PartSize::new(8 * MIB).unwrap();
-        let limits = Limits { smallest_part, largest_archive_bytes: 5 << 40 };
+        let limits =
+            Limits { smallest_part, largest_archive_bytes: 5 << 40, ..Limits::of_vaults() };
         let wish = PartSize::new(MIB).ok();
         assert_eq!(super::plan(8 * MIB, wish, limits), Ok(Plan::Single));
         let Ok(Plan::Multipart(parts)) = super::plan(9 * MIB, wish, limits) else { panic!() };
         assert_eq!(parts.part_size(), smallest_part);
         let refused = super::plan((5 << 40) + 1, None, limits);
         assert_eq!(refused, Err(PlanError::TooLarge { size: (5 << 40) + 1, largest: 5 << 40 }));
+    }
+
+    #[test]
+    fn a_thin_line_gets_small_parts_and_a_fast_one_what_it_had() {
+        let part = |rate: f64, size| match super::plan(
+            size,
+            None,
+            Limits::of_vaults().at_rate(Some(rate)),
+        ) {
+            Ok(Plan::Multipart(parts)) => parts.part_size().bytes(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(part(40_000.0, 100 * MIB), MIB, "300 kbit/s");
+        assert_eq!(part(1_500_000.0, 100 * MIB), 2 * MIB, "12 Mbit/s");
+        assert_eq!(part(1e9, 100 * MIB), 8 * MIB);
+        assert_eq!(part(1e9, 1 << 40), 128 * MIB);
+        assert_eq!(part(40_000.0, 1 << 40), 128 * MIB, "10,000 parts must do");
     }
 
     proptest! {

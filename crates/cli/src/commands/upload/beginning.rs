@@ -42,7 +42,8 @@ pub(super) async fn say_beginning(
     let Input::Roots(roots) = input else { return Ok(input) };
     let prices = cost::prices(&open.opened, session)?;
     let UploadOptions { part_size, force, checksum, .. } = *options;
-    let limits = open.target().limits();
+    let rate = open.catalog.rate(open.target().identity())?;
+    let limits = open.target().limits().at_rate(rate);
     let (catalog, vault, selection) = (open.catalog.clone(), open.known, selection.clone());
     let surveying = tokio::task::spawn_blocking(move || {
         let mut work = Workload::default();

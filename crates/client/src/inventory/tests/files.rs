@@ -83,7 +83,7 @@ fn unusable_rows_are_refused_by_line_and_name_and_the_rest_comes() {
         "\"C:\\no hash\",\"c\",\"\"".to_owned(),
         "\"C:\\bad hash\",\"d\",\"12\"".to_owned(),
         format!("\"C:\\no id\",\"\",\"{HASH}\""),
-        format!("\"C:\\bad id\",\"e e\",\"{HASH}\""),
+        format!("\"C:\\bad id\",\"e\te\",\"{HASH}\""),
         format!("\"a\0b\",\"f\",\"{HASH}\""),
         format!("\"\",\"g\",\"{HASH}\""),
         format!("\"\\\\nas\\share\\y.fit\",\"h\",\"{HASH}\""),

@@ -297,7 +297,7 @@ async fn send_manifest(
     let opened = opening.await.map_err(|error| UploadError::Manifest(io::Error::other(error)))?;
     let description = encode_manifest(run.id);
     let sending = async {
-        let planned = plan(opened.size(), None, run.context.target.limits());
+        let planned = plan(opened.size(), None, run.limits);
         let planned = planned.map_err(|error| Trouble::File(error.into()))?;
         let mut new = NewArchive {
             path: manifest::path(run.id),

@@ -18,7 +18,7 @@ use crate::{
     description::{ArchiveNote, RunId, encode_as, encode_item},
     events::Event,
     life::{MeetError, meet},
-    target::{Body, Meter, TargetError},
+    target::{Body, Limits, Meter, TargetError},
     transfer::{Cancel, Canceller, source::SourceError},
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Run {
     pub(super) options: UploadOptions,
     pub(super) vault: VaultRef,
     /// Makes the claims of this run its own for as long as it lives.
+    /// What fits into the target's archives, at the rate that was reached there before.
+    pub(super) limits: Limits,
     pub(super) lease: catalog::Run,
     pub(super) id: RunId,
     pub(super) started: Timestamp,
@@ -96,10 +98,11 @@ impl Run {
         let mut id = [0; 16];
         aws_lc_rs::rand::fill(&mut id).map_err(|_| UploadError::Random)?;
         let opening = context.clone();
-        let (vault, lease) = blocking(move || {
+        let (vault, lease, rate) = blocking(move || {
             let vault = opening.catalog.vault(opening.target.identity(), &opening.vault)?;
             let what = format!("upload to {} at {}", opening.vault, opening.target.describe());
-            Ok::<_, CatalogError>((vault, opening.catalog.begin_run(&what)?))
+            let rate = opening.catalog.rate(opening.target.identity())?;
+            Ok::<_, CatalogError>((vault, opening.catalog.begin_run(&what)?, rate))
         })
         .await?;
         let UploadContext { target, catalog, events, .. } = &context;
@@ -118,6 +121,7 @@ impl Run {
         Ok(Arc::new(Self {
             started: context.clock.now(),
             vault,
+            limits: context.target.limits().at_rate(rate),
             lease,
             id: RunId::from_bytes(id),
             files: Arc::new(Semaphore::new(files.max(bodies))),

@@ -107,7 +107,7 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
         let entry = Entry { size, ..renewed(known.clone(), &job.item) };
         return Ok(Done::Known { entry, is_touched, is_untold: false, settle: settle_unused() });
     }
-    let planned = plan(size, run.options.part_size, run.context.target.limits())
+    let planned = plan(size, run.options.part_size, run.limits)
         .map_err(|error| Trouble::File(error.into()))?;
     let Some(claim) = &mut job.claim else {
         return Ok(Done::Would { path: job.item.path.clone(), size });
