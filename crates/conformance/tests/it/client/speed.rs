@@ -34,6 +34,7 @@ struct Cost {
 }
 
 #[test]
+#[ignore = "long: compares processor times"]
 fn an_upload_costs_less_than_those_of_boto() {
     compare(256);
 }
