@@ -1,7 +1,7 @@
 //! One exchange over HTTP: a request with a body that streams, and the head of its answer.
 //!
 //! What can be said about a request that failed is decided here, because it decides whether it may be repeated: it was
-//! [never sent](TransportError::NotSent), or [nobody knows](TransportError::Lost). A connection on which nothing moves
+//! never sent (`TransportError::NotSent`), or nobody knows (`TransportError::Lost`). A connection on which nothing moves
 //! is given up; how long that takes does not depend on how much there is to move.
 
 use std::{

@@ -8,11 +8,11 @@
 //!   taken by another archive, the new one is `PATH@2026-11-28T23:00:00Z`. An overwritten object of a Glacier class would
 //!   be charged for to the end of its shortest time.
 //! * **A path that is no key** (not UTF-8, control characters, a blank at its end) has these bytes as `%XX` in its key, and
-//!   then `%` as `%25`; of one that is too long a hash takes the place of the end. See [`keys`].
+//!   then `%` as `%25`; of one that is too long a hash takes the place of the end. See `keys`.
 //! * **What is known of an archive** is metadata of the object: `icefield-token`, `icefield-tree-hash`,
-//!   `icefield-description`, and `icefield-path` where the key does not tell the path. See [`metadata`]. A stream's tree hash
+//!   `icefield-description`, and `icefield-path` where the key does not tell the path. See `metadata`. A stream's tree hash
 //!   is known too late for that and becomes a tag, where the service keeps tags.
-//! * **A job** is the restoring of an object, which S3 remembers by the object; [`ids`] says what its ID is made of. An
+//! * **A job** is the restoring of an object, which S3 remembers by the object; `ids` says what its ID is made of. An
 //!   inventory is made while it is read.
 //!
 //! # What is promised, and how
@@ -22,7 +22,7 @@
 //! the key has the first result. A completion whose answer was lost is looked up. An *initiation* whose answer was lost
 //! leaves an upload without parts, which costs nothing and which `uploads abort` removes.
 //!
-//! Bodies of up to [`send::HELD_BYTES`] are kept in memory from hashing to sending, larger ones are read twice.
+//! Bodies of up to `send::HELD_BYTES` are kept in memory from hashing to sending, larger ones are read twice.
 
 mod error;
 mod file;
