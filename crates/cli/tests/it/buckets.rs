@@ -214,3 +214,19 @@ fn what_is_wrong_with_a_target_is_said() {
     served.run(&["target", "test", "nowhere"]).ended(1).says("s3://missing");
     served.ok(&["target", "test", "deep"]);
 }
+
+#[test]
+fn what_only_the_vault_api_has_is_named_where_it_is_not() {
+    let served = Served::new("DEEP_ARCHIVE");
+    for words in [
+        &["vault", "tags", "deep:films"][..],
+        &["vault", "tag", "deep:films", "owner=anna"],
+        &["vault", "policy", "get", "deep:films"],
+        &["vault", "lock", "show", "deep:films"],
+        &["vault", "notify", "get", "deep:films"],
+        &["retrieval-policy", "get", "deep:"],
+        &["capacity", "list", "deep:"],
+    ] {
+        served.run(words).ended(1).says("has no tags, policies").says("the vault API");
+    }
+}

@@ -6,6 +6,7 @@
 use std::process::{Command, Stdio};
 
 use icefield_protocol::Operation;
+use rusqlite::Connection;
 
 use crate::{
     process::Watched,
@@ -50,6 +51,7 @@ impl Scene {
         let topic = "arn:aws:sns:us-east-1:012345678901:ready";
         sandbox.ok(["vault", "notify", "set", "frames", "--topic", topic]);
         sandbox.ok(["inventory", "export", "frames", "frames.csv"]);
+        leave_like_other_tools(&sandbox);
         sandbox.ok(["vault", "create", "spare"]);
         sandbox.ok(["vault", "create", "tapes"]);
         let lock = sandbox.json(["vault", "lock", "start", "tapes", "policy.json"]);
@@ -101,6 +103,19 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// Writes what other tools keep of the vault.
+fn leave_like_other_tools(sandbox: &Sandbox) {
+    for (file, form) in [("archives.csv", "powershell"), ("journal.log", "mtglacier-journal")] {
+        sandbox.ok(["inventory", "export", "frames", file, "--form", form]);
+    }
+    let archive = text(&sandbox.json(["list", "frames", "M33/notes.txt"])[0]["archive_id"]);
+    let cache = Connection::open(sandbox.path("glacier-cli.db")).unwrap();
+    let table = "CREATE TABLE archive (id VARCHAR PRIMARY KEY, name VARCHAR, vault VARCHAR, key VARCHAR, deleted_here INTEGER);";
+    let row =
+        format!("INSERT INTO archive VALUES ('{archive}', 'notes.txt', 'frames', 'K', NULL);");
+    cache.execute_batch(&format!("{table} {row}")).unwrap();
 }
 
 fn text(value: &serde_json::Value) -> String {
