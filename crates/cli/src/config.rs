@@ -58,22 +58,27 @@ pub(crate) enum TargetConfig {
         queue: Option<String>,
     },
     /// S3 Glacier classes.
-    S3 {
-        /// Bucket.
-        bucket: String,
-        /// Prefix of the keys.
-        prefix: Option<String>,
-        /// Storage class.
-        storage_class: Option<String>,
-        /// Days that a restored archive can be read.
-        restore_days: Option<u16>,
-        /// Region.
-        region: Option<String>,
-        /// Credentials profile.
-        profile: Option<String>,
-        /// Endpoint, for servers that are not Amazon's.
-        endpoint: Option<String>,
-    },
+    S3(BucketPlace),
+}
+
+/// What the configuration says of a target in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BucketPlace {
+    /// Bucket.
+    pub(crate) bucket: String,
+    /// Prefix of the keys.
+    pub(crate) prefix: Option<String>,
+    /// Storage class.
+    pub(crate) storage_class: Option<String>,
+    /// Days that a restored archive can be read.
+    pub(crate) restore_days: Option<u16>,
+    /// Region.
+    pub(crate) region: Option<String>,
+    /// Credentials profile.
+    pub(crate) profile: Option<String>,
+    /// Endpoint, for servers that are not Amazon's.
+    pub(crate) endpoint: Option<String>,
 }
 
 /// Who charges for what is done at a target whose endpoint is not Amazon's own.
@@ -93,7 +98,7 @@ impl TargetConfig {
         match self {
             Self::Embedded { .. } => "embedded",
             Self::VaultApi { .. } => "vault-api",
-            Self::S3 { .. } => "s3",
+            Self::S3(_) => "s3",
         }
     }
 
@@ -120,7 +125,7 @@ impl TargetConfig {
                 path.as_deref().unwrap_or(default_store).display().to_string()
             }
             Self::VaultApi { region, endpoint, .. } => at(region, endpoint),
-            Self::S3 { bucket, prefix, region, endpoint, .. } => {
+            Self::S3(BucketPlace { bucket, prefix, region, endpoint, .. }) => {
                 format!(
                     "s3://{bucket}/{} ({})",
                     prefix.as_deref().unwrap_or(""),

@@ -12,24 +12,17 @@ use icefield_client::s3::{Prefix, RESTORE_DAYS, S3, Settings, configure, parse_s
 use icefield_client::target::StorageClass;
 
 use crate::{
+    config::BucketPlace,
     failure::Failure,
     remote::{RemotePlace, region, sdk_config, transport},
     session::Session,
 };
 
-/// What the configuration says of a target in a bucket.
-#[derive(Debug, Clone)]
-pub(crate) struct BucketPlace {
-    pub(crate) bucket: String,
-    pub(crate) prefix: Option<String>,
-    pub(crate) storage_class: Option<String>,
-    pub(crate) restore_days: Option<u16>,
-    pub(crate) remote: RemotePlace,
-}
-
 /// Opens the target; nothing is asked yet.
 pub(crate) async fn target(session: &Session, place: BucketPlace) -> anyhow::Result<Arc<S3>> {
-    let config = sdk_config(session, &place.remote).await;
+    let BucketPlace { region: named, profile, endpoint, .. } = place;
+    let remote = RemotePlace { region: named, profile, endpoint, queue: None };
+    let config = sdk_config(session, &remote).await;
     let mut settings = Settings {
         prefix: match &place.prefix {
             Some(prefix) => Prefix::parse(prefix)

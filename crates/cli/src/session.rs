@@ -28,7 +28,7 @@ use crate::{
     failure::{Exit, Failure},
     progress::Progress,
     remote::{self, RemotePlace},
-    s3::{self, BucketPlace},
+    s3,
 };
 
 /// The global options and the configuration.
@@ -137,17 +137,7 @@ impl Session {
                 })?;
                 Ok(Opened { target: api, embedded: None })
             }
-            TargetConfig::S3 {
-                bucket,
-                prefix,
-                storage_class,
-                restore_days,
-                region,
-                profile,
-                endpoint,
-            } => {
-                let remote = RemotePlace { region, profile, endpoint, queue: None };
-                let place = BucketPlace { bucket, prefix, storage_class, restore_days, remote };
+            TargetConfig::S3(place) => {
                 Ok(Opened { target: s3::target(self, place).await?, embedded: None })
             }
         }
@@ -272,7 +262,7 @@ impl Session {
                 Some(path.unwrap_or_else(|| self.config.store.clone()))
                     .filter(|path| !path.exists())
             }
-            TargetConfig::VaultApi { .. } | TargetConfig::S3 { .. } => None,
+            TargetConfig::VaultApi { .. } | TargetConfig::S3(_) => None,
         })
     }
 
@@ -310,17 +300,7 @@ impl Session {
                 };
                 (api.identity().to_owned(), api.region().clone(), account)
             }
-            TargetConfig::S3 {
-                bucket,
-                prefix,
-                storage_class,
-                restore_days,
-                region,
-                profile,
-                endpoint,
-            } => {
-                let remote = RemotePlace { region, profile, endpoint, queue: None };
-                let place = BucketPlace { bucket, prefix, storage_class, restore_days, remote };
+            TargetConfig::S3(place) => {
                 let target = s3::target(self, place).await?;
                 let VaultArn { region, account, .. } = target.arn(&vault.vault);
                 (target.identity().to_owned(), region, account)
