@@ -102,6 +102,23 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A file of which nothing is known but its name and its archive.
+    pub(crate) fn named(path: CatalogPath, archive: ArchiveId) -> Self {
+        Self {
+            path,
+            kind: Kind::File,
+            size: 0,
+            mtime: None,
+            mode: None,
+            link_target: None,
+            tree_hash: None,
+            archive: Some(archive),
+            uploaded: Timestamp::UNIX_EPOCH,
+            description: None,
+            manifest: None,
+        }
+    }
+
     /// Returns the size in bytes, if known. An import from a file without sizes leaves it open until a refresh.
     pub fn known_size(&self) -> Option<u64> {
         (self.archive.is_none() || self.size > 0).then_some(self.size)

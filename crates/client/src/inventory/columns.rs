@@ -156,19 +156,7 @@ impl NameColumns {
         let archive = archive.map_err(|_| format!("{path}: the archive ID is not UTF-8"))?;
         let archive =
             ArchiveId::parse_issued(archive.trim()).map_err(|error| format!("{path}: {error}"))?;
-        Ok(Entry {
-            path,
-            kind: Kind::File,
-            size: 0,
-            mtime: None,
-            mode: None,
-            link_target: None,
-            tree_hash: None,
-            archive: Some(archive),
-            uploaded: Timestamp::UNIX_EPOCH,
-            description: None,
-            manifest: None,
-        })
+        Ok(Entry::named(path, archive))
     }
 }
 

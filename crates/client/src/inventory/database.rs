@@ -12,7 +12,7 @@ use super::{
     named::{Facts, Named, named},
 };
 use crate::{
-    catalog::{Entry, Kind},
+    catalog::Entry,
     path::native,
 };
 
@@ -119,19 +119,7 @@ fn synology<E>(connection: &Connection, each: Receiver<'_, E>) -> Result<(), Rea
             row.get::<_, Option<i64>>(3).map_err(|_| format!("{path}: the size is wrong"))?;
         let size =
             u64::try_from(size.unwrap_or(0)).map_err(|_| format!("{path}: the size is wrong"))?;
-        Ok(vec![FileItem::Named(Entry {
-            path,
-            kind: Kind::File,
-            size,
-            mtime: None,
-            mode: None,
-            link_target: None,
-            tree_hash: None,
-            archive: Some(archive),
-            uploaded: Timestamp::UNIX_EPOCH,
-            description: None,
-            manifest: None,
-        })])
+        Ok(vec![FileItem::Named(Entry { size, ..Entry::named(path, archive) })])
     };
     rows(select.query([]).map_err(broken)?, &read, each)
 }

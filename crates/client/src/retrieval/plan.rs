@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
-use icefield_protocol::{ArchiveId, ByteRange, Timestamp};
+use icefield_protocol::{ArchiveId, ByteRange};
 use icefield_treehash::TreeHash;
 
 use super::{RetrieveContext, RetrieveError, RetrieveOptions, blocking, chain};
@@ -304,19 +304,7 @@ fn select(
 fn unknown(archive: &ArchiveId) -> Result<Entry, RetrieveError> {
     let path = CatalogPath::parse(archive.as_str())
         .map_err(|error| RetrieveError::Options(error.to_string()))?;
-    Ok(Entry {
-        path,
-        kind: Kind::File,
-        size: 0,
-        mtime: None,
-        mode: None,
-        link_target: None,
-        tree_hash: None,
-        archive: Some(archive.clone()),
-        uploaded: Timestamp::UNIX_EPOCH,
-        description: None,
-        manifest: None,
-    })
+    Ok(Entry::named(path, archive.clone()))
 }
 
 /// A range needs one file, and bytes that this file has.
