@@ -176,6 +176,13 @@ pub enum Billing {
     },
 }
 
+/// Whether an endpoint, `https://host:port`, is one of Amazon's, who charges for what is done there.
+pub(crate) fn is_amazons(endpoint: &str) -> bool {
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let host = host.split(['/', ':']).next().unwrap_or_default();
+    host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+}
+
 /// What Amazon keeps archives as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StorageClass {

@@ -43,6 +43,7 @@ use tokio::sync::Semaphore;
 use self::lanes::Lanes;
 use crate::{
     retry::{Retry, RetryPolicy},
+    target::is_amazons,
     transport::{Transport, TransportOptions},
 };
 
@@ -163,7 +164,7 @@ impl VaultApi {
             .map_err(|why| InvalidEndpoint::Transport { endpoint: endpoint.clone(), why })?;
         let stranger = identity(&endpoint, &options.region, None);
         Ok(Arc::new_cyclic(|me| Self {
-            is_amazon: is_amazon || is_amazons(&host),
+            is_amazon: is_amazon || is_amazons(&endpoint),
             endpoint,
             host,
             region: options.region,
@@ -219,11 +220,6 @@ fn amazon(region: &Region) -> String {
     let domain =
         if region.as_str().starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("https://glacier.{region}.{domain}")
-}
-
-fn is_amazons(host: &str) -> bool {
-    let name = host.split(':').next().unwrap_or(host);
-    name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn")
 }
 
 /// Splits an endpoint into itself without a path, and the host that is signed.

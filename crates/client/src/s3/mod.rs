@@ -67,7 +67,7 @@ use self::keys::Keys;
 use crate::retry::{Retry, RetryPolicy};
 use crate::target::{
     Archived, Billing, Body, Limits, ListedPart, NewArchive, Output, StorageClass, StoredPart,
-    Target, TargetError,
+    Target, TargetError, is_amazons,
 };
 
 pub use self::{
@@ -120,10 +120,7 @@ pub struct Settings {
 impl Settings {
     /// Whether the bucket is one of Amazon's.
     pub fn is_amazon(&self) -> bool {
-        let Some(endpoint) = &self.endpoint else { return true };
-        let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
-        let host = host.split(['/', ':']).next().unwrap_or_default();
-        host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+        self.endpoint.as_deref().is_none_or(is_amazons)
     }
 
     /// What the catalog knows the place by. Amazon's buckets have names that no two share, in each of its partitions.
