@@ -29,6 +29,9 @@ const VERSION: &str = "2012-06-01";
 /// Longest answer that is not an output: a page of 1,000 vaults has less.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
+/// Times that an answer may be lost and the deed be found not done.
+pub(super) const MAX_LOST_ANSWERS: u32 = 20;
+
 /// Credentials that last less than this are fetched anew.
 const CREDENTIALS_MARGIN: Duration = Duration::from_mins(2);
 
@@ -268,6 +271,13 @@ impl VaultApi {
                 what: format!("the connection to {} was lost: {what}", self.endpoint),
             },
             Failed::Here(error) => error,
+        }
+    }
+
+    /// Says that a deed was tried [`MAX_LOST_ANSWERS`] times and no answer came.
+    pub(super) fn silent(&self) -> TargetError {
+        TargetError::Transport {
+            what: format!("{} loses its answers again and again", self.endpoint),
         }
     }
 }

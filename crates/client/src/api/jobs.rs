@@ -13,13 +13,11 @@ use tokio::time::sleep;
 use super::{
     VaultApi,
     answers::JobList,
+    call::MAX_LOST_ANSWERS,
     request::{Repeat, Request},
     uploads::SKEW_MILLIS,
 };
 use crate::target::TargetError;
-
-/// Times that an answer may be lost and no job be found.
-const MAX_LOST_ANSWERS: u32 = 20;
 
 /// First pause between two looks at a job; each later one is half as long again.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
@@ -149,9 +147,7 @@ impl VaultApi {
                 }
             }
         }
-        Err(TargetError::Transport {
-            what: format!("{} loses its answers again and again", self.endpoint),
-        })
+        Err(self.silent())
     }
 
     async fn lost_job(

@@ -9,7 +9,7 @@ use icefield_protocol::{
 use super::{
     VaultApi,
     answers::{PartList, UploadList},
-    call::Answer,
+    call::{Answer, MAX_LOST_ANSWERS},
     payload::Payload,
     request::{Repeat, Request},
 };
@@ -17,9 +17,6 @@ use crate::{
     body::Body,
     target::{Archived, ListedPart, NewArchive, PartMark, StoredPart, TargetError},
 };
-
-/// Times that an answer may be lost and the thing be found not done.
-const MAX_LOST_ANSWERS: u32 = 20;
 
 /// By how much the service's clock may be behind ours.
 pub(super) const SKEW_MILLIS: i64 = 5 * 60 * 1000;
@@ -82,9 +79,7 @@ impl VaultApi {
                 }
             }
         }
-        Err(TargetError::Transport {
-            what: format!("{} loses its answers again and again", self.endpoint),
-        })
+        Err(self.silent())
     }
 
     /// Finds the upload that an initiation with a lost answer has begun.
@@ -190,9 +185,7 @@ impl VaultApi {
                 },
             }
         }
-        Err(TargetError::Transport {
-            what: format!("{} loses its answers again and again", self.endpoint),
-        })
+        Err(self.silent())
     }
 }
 
