@@ -29,7 +29,7 @@ use crate::{
     path::CatalogPath,
     pattern::{Choice, Pattern},
     retrieval::{
-        PlannedFile, RetrieveContext, RetrieveError, blocking, chain,
+        MAX_REFETCHES, PlannedFile, RetrieveContext, RetrieveError, blocking, chain,
         jobs::{self, Item as Started, Started as Begun, State},
         pace::{self, Pace},
     },
@@ -45,9 +45,6 @@ use crate::{
 
 /// Files whose jobs are done and that wait to be sent.
 const READY_WAITING: usize = 64;
-
-/// Times that what came damaged is fetched again.
-const MAX_REFETCHES: u32 = 3;
 
 /// From so many jobs on the list of jobs is asked, not each job.
 const LISTED_FROM: usize = 20;

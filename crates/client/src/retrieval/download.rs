@@ -30,7 +30,7 @@ const SEGMENT_MIN_BYTES: u64 = 16 << 20;
 const MAX_SEGMENTS: u64 = 4096;
 
 /// Times that what came damaged is fetched again: a line flips a bit now and then, a store that is damaged stays so.
-pub(super) const MAX_REFETCHES: u32 = 3;
+pub(crate) const MAX_REFETCHES: u32 = 3;
 
 /// Bytes that are collected before they are handed to a thread that writes.
 const WRITE_BYTES: usize = 4 << 20;

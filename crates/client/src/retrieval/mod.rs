@@ -28,6 +28,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 use icefield_protocol::{ArchiveId, ByteRange, Clock, JobId, Tier, Timestamp, VaultName};
 use icefield_treehash::{HashPool, TreeHash};
 
+pub(crate) use download::MAX_REFETCHES;
 pub use execute::retrieve;
 pub use plan::{Plan, PlannedFile, plan};
 pub use quote::{Quote, quote};
