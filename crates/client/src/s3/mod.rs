@@ -62,6 +62,7 @@ use icefield_protocol::{
     Region, TreeHash, UploadDescription, UploadId, VaultArn, VaultDescription, VaultName,
 };
 use icefield_treehash::HashPool;
+use tokio::sync::OnceCell;
 
 use self::keys::Keys;
 use crate::retry::{Retry, RetryPolicy};
@@ -362,7 +363,8 @@ impl Target for S3 {
         new: &NewArchive,
         body: &Body,
     ) -> Result<Archived, TargetError> {
-        self.patiently(|| self.put(vault, new, body)).await
+        let outgoing = OnceCell::new();
+        self.patiently(|| self.put(vault, new, body, &outgoing)).await
     }
 
     async fn delete_archive(
@@ -389,7 +391,8 @@ impl Target for S3 {
         range: ByteRange,
         body: &Body,
     ) -> Result<StoredPart, TargetError> {
-        self.patiently(|| self.put_part(vault, upload, range, body)).await
+        let outgoing = OnceCell::new();
+        self.patiently(|| self.put_part(vault, upload, range, body, &outgoing)).await
     }
 
     async fn list_parts(

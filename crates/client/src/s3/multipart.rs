@@ -20,6 +20,7 @@ use icefield_protocol::{
     ArchiveId, ByteRange, ErrorCode, LinearHash, Page, PartSize, Timestamp, TreeHash,
     UploadDescription, UploadId, UploadToken, VaultName,
 };
+use tokio::sync::OnceCell;
 
 use super::{
     S3, class_header,
@@ -68,13 +69,14 @@ impl S3 {
         Ok(upload)
     }
 
-    /// Stores a part.
+    /// Stores a part; `outgoing` is kept between repeats, so that its bytes are hashed once.
     pub(super) async fn put_part(
         &self,
         vault: &VaultName,
         upload: &UploadId,
         range: ByteRange,
         body: &Body,
+        outgoing: &OnceCell<Outgoing>,
     ) -> Result<StoredPart, TargetError> {
         let upload = self.known(vault, upload)?;
         if !range.first.is_multiple_of(upload.part_size.bytes()) || range.len() != body.size() {
@@ -82,7 +84,7 @@ impl S3 {
         }
         let number = i32::try_from(range.first / upload.part_size.bytes() + 1)
             .map_err(|_| invalid(format!("{range} is beyond the last part that there can be")))?;
-        let outgoing = Outgoing::of(body, &self.hashing).await?;
+        let outgoing = outgoing.get_or_try_init(|| Outgoing::of(body, &self.hashing)).await?;
         let request = self
             .client
             .upload_part()

@@ -2,7 +2,8 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use icefield_protocol::{ArchiveId, ErrorCode, TreeHash, UploadToken, VaultName};
+use icefield_protocol::{ArchiveId, ErrorCode, UploadToken, VaultName};
+use tokio::sync::OnceCell;
 
 use super::{
     S3, class_header,
@@ -85,23 +86,27 @@ impl S3 {
         Ok(versions)
     }
 
-    /// Stores an archive in one request.
+    /// Stores an archive in one request; `outgoing` is kept between repeats, so that its bytes are hashed once.
     pub(super) async fn put(
         &self,
         vault: &VaultName,
         new: &NewArchive,
         body: &Body,
+        outgoing: &OnceCell<Outgoing>,
     ) -> Result<Archived, TargetError> {
-        let mut outgoing = None;
+        let hashed = || outgoing.get_or_try_init(|| Outgoing::of(body, &self.hashing));
         for _ in 0..MAX_SEATS {
             let (key, tell_path) = match self.seat(vault, new).await? {
-                Seat::Taken { key, found } => return self.first_result(key, &found, body).await,
+                Seat::Taken { key, found } => {
+                    let tree_hash = match self.tree_hash(&key, &found).await? {
+                        Some(tree_hash) => tree_hash,
+                        None => hashed().await?.tree_hash,
+                    };
+                    return Ok(Archived { archive: id(key)?, tree_hash });
+                }
                 Seat::Free { key, tell_path } => (key, tell_path),
             };
-            let outgoing = match &outgoing {
-                Some(outgoing) => outgoing,
-                None => outgoing.insert(Outgoing::of(body, &self.hashing).await?),
-            };
+            let outgoing = hashed().await?;
             if self.put_at(&key, new, tell_path, outgoing).await? {
                 return Ok(Archived { archive: id(key)?, tree_hash: outgoing.tree_hash });
             }
@@ -156,21 +161,6 @@ impl S3 {
                 }
             }
         }
-    }
-
-    /// Answers a put that was done before.
-    async fn first_result(
-        &self,
-        key: String,
-        found: &Found,
-        body: &Body,
-    ) -> Result<Archived, TargetError> {
-        let tree_hash: Option<TreeHash> = self.tree_hash(&key, found).await?;
-        let tree_hash = match tree_hash {
-            Some(tree_hash) => tree_hash,
-            None => Outgoing::of(body, &self.hashing).await?.tree_hash,
-        };
-        Ok(Archived { archive: id(key)?, tree_hash })
     }
 }
 
