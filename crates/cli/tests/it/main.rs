@@ -12,7 +12,7 @@
     reason = "a test tells its seed, what it measured, and what it left out"
 )]
 
-#[path = "../../../client/tests/it/s3/bucket.rs"]
+#[path = "../../../client/tests/it/s3/bucket/mod.rs"]
 #[expect(dead_code, reason = "the client's own tests look at more of it")]
 mod bucket;
 mod differ;

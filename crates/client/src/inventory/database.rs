@@ -11,10 +11,7 @@ use super::{
     FileForm, FileItem, ReadError, Refusal,
     named::{Facts, Named, named},
 };
-use crate::{
-    catalog::Entry,
-    path::native,
-};
+use crate::{catalog::Entry, path::native};
 
 /// What every SQLite file begins with.
 pub(super) const HEADER: &[u8; 16] = b"SQLite format 3\0";
