@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use icefield_protocol::{ArchiveId, Clock, Timestamp, VaultName};
 
 use crate::{
-    catalog::{Catalog, CatalogError, Entry, EntryQuery, VaultRef},
+    catalog::{Catalog, CatalogError, Entry, EntryQuery, ManifestArchive, VaultRef},
     events::{Event, Events},
     path::CatalogPath,
     pattern::{Choice, Pattern},
@@ -44,7 +44,7 @@ pub struct RemoveContext {
     pub clock: Arc<dyn Clock>,
 }
 
-/// What would be deleted: all versions of every path that was selected.
+/// What would be deleted: all versions of every path that was selected, and with the last path of a vault its manifests.
 #[derive(Debug, Clone, Default)]
 pub struct DeletePlan {
     /// The archives, each once, with the paths that the catalog has for it.
@@ -60,12 +60,23 @@ pub struct DeletePlan {
 pub struct PlannedDelete {
     /// The archive.
     pub archive: ArchiveId,
-    /// Its path; `None` when the catalog does not know it.
+    /// Its path; `None` for a manifest and when the catalog does not know it.
     pub path: Option<CatalogPath>,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
     /// When it was archived, if known.
     pub uploaded: Option<Timestamp>,
+}
+
+impl From<ManifestArchive> for PlannedDelete {
+    fn from(manifest: ManifestArchive) -> Self {
+        Self {
+            archive: manifest.archive,
+            path: None,
+            size: (manifest.size > 0).then_some(manifest.size),
+            uploaded: Some(manifest.created),
+        }
+    }
 }
 
 impl DeletePlan {
@@ -134,14 +145,21 @@ pub fn plan_delete(
     }
     if archive_ids.is_empty() {
         let query = EntryQuery { versions: true, as_of: None };
-        let mut choice = Choice::of(patterns);
+        let (mut choice, mut is_any_left) = (Choice::of(patterns), false);
         catalog.for_each(vault, &query, &mut |entry: Entry| {
             if choice.matches(&entry.path) {
                 plan.add(entry, &mut seen);
+            } else {
+                is_any_left = true;
             }
             Ok::<(), CatalogError>(())
         })?;
         plan.unmatched = choice.unmatched();
+        if !is_any_left && !plan.is_empty() {
+            // They come first: who is interrupted still finds the entries, and plans the same again.
+            let manifests = catalog.manifests(vault)?.into_iter().map(PlannedDelete::from);
+            plan.archives.splice(..0, manifests);
+        }
     }
     plan.without_bytes.dedup();
     Ok(plan)

@@ -232,13 +232,7 @@ impl Purge<'_> {
         }
         let manifests = self.on_catalog(|catalog, vault| catalog.manifests(vault)).await?;
         for some in manifests.chunks(BATCH) {
-            let planned = some.iter().map(|manifest| PlannedDelete {
-                archive: manifest.archive.clone(),
-                path: None,
-                size: (manifest.size > 0).then_some(manifest.size),
-                uploaded: None,
-            });
-            self.delete(planned.collect()).await?;
+            self.delete(some.iter().cloned().map(PlannedDelete::from).collect()).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use icefield_protocol::{ArchiveId, Timestamp};
 
 use super::{RemoveContext, delete, plan_delete};
 use crate::{
-    catalog::{Entry, EntryQuery, Kind},
+    catalog::{Entry, EntryQuery, Kind, ManifestArchive},
     events::Silent,
     pattern::Pattern,
     retrieval::tests::{Scene, bytes, entry, shelf::tree_hash},
@@ -60,6 +60,29 @@ async fn a_pattern_deletes_all_versions_and_what_has_no_bytes() {
     assert_eq!((report.deleted, report.bytes), (2, 13));
     assert_eq!(scene.shelf.state().archives.len(), 1);
     assert_eq!(known(&scene), ["kept"]);
+}
+
+#[tokio::test]
+async fn manifests_go_with_the_last_path() {
+    let scene = Scene::new();
+    scene.archived("a", "a", bytes(10));
+    scene.archived("b", "b", bytes(10));
+    let manifest = ManifestArchive {
+        archive: scene.shelf.put("manifest", "paths"),
+        size: 5,
+        created: Timestamp::UNIX_EPOCH,
+        tree_hash: None,
+        description: None,
+    };
+    let (catalog, vault) = (&scene.context.catalog, scene.context.vault);
+    catalog.record_manifest(vault, &manifest).unwrap();
+    for (pattern, left) in [("a", 2), ("none", 2), ("**", 0)] {
+        let patterns = [Pattern::parse(pattern).unwrap()];
+        let plan = plan_delete(catalog, vault, &patterns, &[]).unwrap();
+        delete(&context(&scene), plan).await.unwrap();
+        assert_eq!(scene.shelf.state().archives.len(), left, "after {pattern}");
+    }
+    assert_eq!(catalog.manifests(vault).unwrap(), []);
 }
 
 #[tokio::test]
