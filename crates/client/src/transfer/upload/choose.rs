@@ -65,7 +65,7 @@ pub(super) async fn choose(
 /// Gives every job a task, as soon as there is room for it.
 async fn start(run: &Arc<Run>, jobs: Vec<Job>, done: &mpsc::Sender<Done>, tasks: &mut JoinSet<()>) {
     let mut jobs = jobs.into_iter();
-    while let Some(job) = jobs.next() {
+    while let Some(mut job) = jobs.next() {
         let permit = tokio::select! {
             biased;
             () = run.halted() => None,
@@ -82,12 +82,12 @@ async fn start(run: &Arc<Run>, jobs: Vec<Job>, done: &mpsc::Sender<Done>, tasks:
         while let Some(ended) = tasks.try_join_next() {
             propagate(ended);
         }
+        job.room = Some(permit);
         let (run, done) = (Arc::clone(run), done.clone());
         tasks.spawn(async move {
             if let Some(settled) = send(run, job).await {
                 drop(done.send(settled).await);
             }
-            drop(permit);
         });
     }
 }
@@ -170,8 +170,8 @@ fn look_up(run: &Run, items: Vec<Item>, done: &mut Vec<Done>) -> Result<Vec<Job>
                 settle: Settle::Nothing,
             }),
             Choice::Note => done.push(Done::bare(run, &item, Settle::Nothing)),
-            Choice::Compare(entry) => jobs.push(Job { item, claim: None, compare: Some(entry) }),
-            Choice::Send => jobs.push(Job { item, claim: None, compare: None }),
+            Choice::Compare(entry) => jobs.push(Job::new(item, Some(entry))),
+            Choice::Send => jobs.push(Job::new(item, None)),
         }
     }
     Ok(jobs)

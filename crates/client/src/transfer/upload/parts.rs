@@ -1,7 +1,8 @@
 //! One file in parts: begun or gone on with, every part noted when it is stored, completed at the end.
 //!
 //! What the target lists is the truth about which parts are there, what the journal says is the truth about what they
-//! were made of; a part counts when both have it with the same hash. An upload that the target does not know any more
+//! were made of; a part counts when both have it with the same mark. One that the journal does not have, because the run
+//! died before it was noted, counts when the target lists it with the tree hash of the file's bytes. An upload that the target does not know any more
 //! either was completed by a run that died before it could record that (then completing it again tells the archive), or
 //! has expired (then all is sent again). Completing tells an archive that was deleted since, too; whether it was, the
 //! upload's token tells.
@@ -14,7 +15,7 @@ use icefield_protocol::{ArchiveId, ErrorCode, PartSize, TreeHash, UploadDescript
 use super::{
     FileError, UploadContext, blocking,
     run::{Run, Trouble},
-    send::{Opened, Sent, abort, mismatch},
+    send::{Opened, Sent, abort, hash, mismatch},
 };
 use crate::{
     catalog::{Claim, JournalledPart},
@@ -67,11 +68,7 @@ pub(super) async fn multipart(
     if let Some((upload, part_size)) = ticket.upload.clone() {
         let parts = Parts::new(opened.size(), part_size).map_err(file_trouble)?;
         if let Some(there) = sending.list(&upload, parts).await? {
-            let known = there.into_iter().filter_map(|(index, mark)| {
-                let journalled = ticket.parts.get(&index).filter(|part| part.mark == mark)?;
-                Some((index, journalled.tree_hash))
-            });
-            let known: BTreeMap<u32, TreeHash> = known.collect();
+            let known = sending.known(there, parts, ticket).await?;
             run.found_there(known.keys().map(|index| parts.range(*index).len()).sum());
             return sending.go_on(&upload, parts, known, ticket).await;
         }
@@ -197,6 +194,46 @@ impl Sending<'_> {
         }
     }
 
+    /// Returns which of the listed parts are of this file; those that the journal has not are compared with it, and noted.
+    async fn known(
+        &self,
+        there: BTreeMap<u32, PartMark>,
+        parts: Parts,
+        ticket: &Ticket,
+    ) -> Result<BTreeMap<u32, TreeHash>, Trouble> {
+        let mut known = BTreeMap::new();
+        for (index, mark) in there {
+            match (ticket.parts.get(&index), mark) {
+                (Some(noted), mark) => {
+                    if noted.mark == mark {
+                        known.insert(index, noted.tree_hash);
+                    }
+                }
+                (None, PartMark::TreeHash(listed)) => {
+                    let body = Arc::clone(&self.opened.source).body(parts.range(index)).await?;
+                    if hash(self.run, &body).await? == listed {
+                        self.note(ticket.claim, index, listed, PartMark::TreeHash(listed)).await?;
+                        known.insert(index, listed);
+                    }
+                }
+                (None, PartMark::Etag(_)) => {}
+            }
+        }
+        Ok(known)
+    }
+
+    async fn note(
+        &self,
+        claim: Option<i64>,
+        index: u32,
+        tree_hash: TreeHash,
+        mark: PartMark,
+    ) -> Result<(), Trouble> {
+        let Some(claim) = claim else { return Ok(()) };
+        let part = JournalledPart { tree_hash, mark };
+        Ok(self.run.catalog(move |catalog, _| catalog.record_part(claim, index, &part)).await?)
+    }
+
     /// Asks for the archive of an upload that a dead run may have completed.
     async fn completed_before(
         &self,
@@ -290,10 +327,7 @@ impl Sending<'_> {
         let stored = target.upload_part(vault, upload, range, &body).await;
         let StoredPart { tree_hash, mark } = stored.map_err(|error| self.trouble(error))?;
         drop(permit);
-        if let Some(claim) = claim {
-            let part = JournalledPart { tree_hash, mark };
-            self.run.catalog(move |catalog, _| catalog.record_part(claim, index, &part)).await?;
-        }
+        self.note(claim, index, tree_hash, mark).await?;
         Ok((index, tree_hash))
     }
 

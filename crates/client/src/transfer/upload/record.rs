@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use icefield_protocol::{ArchiveId, Timestamp, TreeHash, UploadToken};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     FileError, Outcome, UploadError, UploadedFile, blocking,
@@ -33,6 +33,8 @@ pub(super) enum Done {
     Stored {
         file: UploadedFile,
         is_untold: bool,
+        /// Kept until it is recorded, so that a run that dies has forgotten no more archives than it had in hand.
+        room: Option<OwnedSemaphorePermit>,
     },
     /// Nothing to send: content that is in the vault already.
     Known {
@@ -113,7 +115,7 @@ impl Done {
     /// The entry that the manifest has to tell.
     fn for_manifest(&self) -> Option<(&Entry, bool)> {
         match self {
-            Self::Stored { file, is_untold: true } => Some((&file.entry, true)),
+            Self::Stored { file, is_untold: true, .. } => Some((&file.entry, true)),
             Self::Known { entry, is_untold: true, .. } => Some((entry, true)),
             Self::Bare { entry, is_new, .. } => Some((entry, *is_new)),
             _ => None,
@@ -365,7 +367,8 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn tell(&mut self, one: Done) {
         match one {
-            Done::Stored { file, .. } => {
+            Done::Stored { file, room, .. } => {
+                drop(room);
                 self.tally.uploaded += 1;
                 self.file_done(&file.entry.path, false);
                 (self.on_outcome)(Outcome::Uploaded(file));

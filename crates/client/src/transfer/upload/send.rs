@@ -8,6 +8,7 @@ use icefield_protocol::{
     ArchiveId, ByteRange, TreeHash, UploadId, limits::MAX_SINGLE_UPLOAD_BYTES,
 };
 use icefield_treehash::Roles;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     FileError, UploadContext, UploadedFile, blocking,
@@ -40,6 +41,14 @@ pub(super) struct Job {
     pub(super) claim: Option<Claim>,
     /// What is known of it, if its content may still be the same.
     pub(super) compare: Option<Entry>,
+    /// Its place among the files in hand, which an archive keeps until it is recorded.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl Job {
+    pub(super) fn new(item: Item, compare: Option<Entry>) -> Self {
+        Self { item, claim: None, compare, room: None }
+    }
 }
 
 /// An archive, and the number of requests that its bytes went in.
@@ -157,7 +166,7 @@ async fn attempt(run: &Arc<Run>, job: &mut Job) -> Result<Done, Trouble> {
         started,
         finished,
     };
-    Ok(Done::Stored { file, is_untold })
+    Ok(Done::Stored { file, is_untold, room: job.room.take() })
 }
 
 /// Sends the file in one request, or in parts when it is large or was begun so.
@@ -304,16 +313,19 @@ impl Opened {
             Some(_) => None,
             None => run.bodies.acquire().await.ok(),
         };
-        let mut hashing = run.context.hashing.start(Roles { linear: false });
-        let mut chunks = self.body().await?.read();
-        while let Some(chunk) = chunks.next().await {
-            match chunk {
-                Ok(bytes) => hashing.submit(bytes).await,
-                Err(error) => {
-                    return Err(Run::trouble(&"", TargetError::Source(error)));
-                }
-            }
-        }
-        Ok(hashing.finish().await.tree)
+        hash(run, &self.body().await?).await
     }
+}
+
+/// Reads bytes without sending them.
+pub(super) async fn hash(run: &Run, body: &Body) -> Result<TreeHash, Trouble> {
+    let mut hashing = run.context.hashing.start(Roles { linear: false });
+    let mut chunks = body.read();
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(bytes) => hashing.submit(bytes).await,
+            Err(error) => return Err(Run::trouble(&"", TargetError::Source(error))),
+        }
+    }
+    Ok(hashing.finish().await.tree)
 }

@@ -111,7 +111,7 @@ impl Streaming<'_> {
             started,
             finished,
         };
-        Ok(Done::Stored { file, is_untold })
+        Ok(Done::Stored { file, is_untold, room: None })
     }
 
     /// A stream has no time and mode of its own: it is as new as its upload.

@@ -95,8 +95,8 @@ killed! {
     CompleteLock as vault_lock_complete,
 }
 
-/// Small archives that may be sent again after a kill: those in hand, and as many that wait to be noted.
-const IN_HAND: usize = 128;
+/// Small files in hand, which are sent again after a kill: those on their way, and those that wait to be noted.
+const IN_HAND: usize = 64;
 
 /// Archives are noted many at a time, so that small files are quick; a kill must not lose the note of more than are in hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
