@@ -4,7 +4,8 @@
 //! [`Steps::finish`] turns any failure into the failure of the command.
 
 use std::{
-    path::{Path, PathBuf},
+    env,
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -100,8 +101,12 @@ pub(crate) fn has_cargo_command(name: &str) -> bool {
 }
 
 /// Returns the root of the workspace.
+///
+/// Where it is run, not where it was built: checkouts may share a target folder.
+#[expect(clippy::disallowed_methods, reason = "cargo says where the program is run")]
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let here = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    here.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).join("..")
 }
 
 /// Returns the command as one would type it, with the variables that were set for it.

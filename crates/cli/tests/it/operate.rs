@@ -20,7 +20,8 @@ use crate::{
     sandbox::{Sandbox, binary},
 };
 
-const MANUAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operate.md");
+/// Tests run in the folder of their crate.
+const MANUAL: &str = "../../docs/operate.md";
 
 /// Returns the commands of all `console` blocks, in order, and the scripts that name their file.
 fn of_manual(manual: &str) -> (Vec<&str>, Vec<(&str, &str)>) {

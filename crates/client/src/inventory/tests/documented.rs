@@ -1,6 +1,6 @@
 //! The examples of `docs/inventory-files.md`, each through the reader.
 
-use std::{convert::Infallible, fs, path::Path};
+use std::{convert::Infallible, fs};
 
 use rusqlite::Connection;
 
@@ -11,8 +11,7 @@ use crate::{
 };
 
 fn document() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/inventory-files.md");
-    fs::read_to_string(path).unwrap()
+    fs::read_to_string("../../docs/inventory-files.md").unwrap()
 }
 
 /// Headings of the third level, each with its fenced block.

@@ -12,7 +12,8 @@ use serde_json::json;
 use super::table::{Scenario, scenarios};
 use super::vault;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/policy/moto_differential.py");
+/// Tests run in the folder of their crate.
+const SCRIPT: &str = "tests/it/policy/moto_differential.py";
 
 /// Whether moto can be asked at all.
 fn is_for_moto(scenario: &Scenario) -> bool {
