@@ -109,6 +109,32 @@ fn a_purge_goes_on_when_the_server_has_made_its_next_inventory() {
 }
 
 #[test]
+fn what_a_purge_has_deleted_is_not_deleted_again_while_the_last_inventory_lists_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/a", "a");
+    sandbox.write("tree/b", "bb");
+    sandbox.ok(["upload", "--create", "v", "tree"]);
+    let at_once = [("ICEFIELD_INVENTORY_INTERVAL", "0s")];
+    let server = Served::start(&sandbox, &at_once);
+    server.run_until(&sandbox, &["inventory", "refresh", "v"], is_done).ended(0);
+    server.end(&sandbox);
+
+    // One inventory a day, and today's is made: by it the vault is not empty until tomorrow.
+    let server = Served::start(&sandbox, &[]);
+    let purge = ["vault", "purge", "v", "--no-wait", "--yes"];
+    server.run_until(&sandbox, &purge, |run| run.stderr.contains("deleted 3 archives")).ended(75);
+    server.run(&sandbox, &purge).ended(75).says("deleted 0 archives");
+    server.run(&sandbox, &purge).ended(75).says("deleted 0 archives");
+    let done = server.end(&sandbox);
+    assert_eq!(times(&done, "DeleteArchive"), 3, "two files and their manifest: {done:?}");
+
+    let server = Served::start(&sandbox, &at_once);
+    server.run_until(&sandbox, &purge, is_done).ended(0).says("the vault v");
+    server.end(&sandbox);
+    assert_eq!(sandbox.json(["vault", "list"]).as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn an_interrupted_purge_is_gone_on_with_by_watch() {
     let sandbox = Sandbox::new();
     sandbox.write("a", "a");
