@@ -25,7 +25,7 @@ use futures_util::stream;
 use icefield_protocol::{ByteRange, TreeHash};
 use tokio::sync::mpsc;
 
-use super::spool::Spooled;
+use super::{buffers::Buffers, spool::Spooled};
 use crate::{
     catalog::{FileTime, Identity},
     local,
@@ -98,6 +98,7 @@ pub struct FileSource {
     file: File,
     identity: Identity,
     mode: u32,
+    buffers: Buffers,
 }
 
 impl FileSource {
@@ -113,7 +114,7 @@ impl FileSource {
             return Err(SourceError::NotAFile);
         }
         let (identity, mode) = (local::identity(&metadata), local::mode(&metadata));
-        let source = Self { file, identity, mode };
+        let source = Self { file, identity, mode, buffers: Buffers::default() };
         if let Some(rest) = rest_of_tick(source.identity.ctime) {
             std::thread::sleep(rest);
             source.check()?;
@@ -163,12 +164,11 @@ impl FileSource {
 
     fn read_unchecked(&self, offset: u64, length: u64) -> Result<Bytes, SourceError> {
         let length = usize::try_from(length).map_err(io::Error::other)?;
-        let mut buffer = vec![0; length];
-        match local::read_exact_at(&self.file, &mut buffer, offset) {
-            Ok(()) => Ok(buffer.into()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(SourceError::Changed),
-            Err(error) => Err(error.into()),
-        }
+        let read = |buffer: &mut [u8]| local::read_exact_at(&self.file, buffer, offset);
+        self.buffers.filled(length, read).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => SourceError::Changed,
+            _ => error.into(),
+        })
     }
 }
 

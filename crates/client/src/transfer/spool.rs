@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use super::buffers::Buffers;
 use crate::{
     body::{Body, Chunks},
     local,
@@ -83,13 +84,13 @@ fn read_back(file: Arc<File>, size: u64) -> Chunks {
     let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
     // It ends with the chunks, or at the first one after they were dropped.
     drop(tokio::task::spawn_blocking(move || {
-        let mut offset = 0;
+        let (mut offset, buffers) = (0, Buffers::default());
         while offset < size {
             let length = CHUNK_BYTES.min(size - offset);
-            let mut buffer = vec![0; usize::try_from(length).expect("a chunk fits")];
-            let read = local::read_exact_at(&file, &mut buffer, offset);
+            let read = |buffer: &mut [u8]| local::read_exact_at(&file, buffer, offset);
+            let read = buffers.filled(usize::try_from(length).expect("a chunk fits"), read);
             let failed = read.is_err();
-            if sender.blocking_send(read.map(|()| buffer.into())).is_err() || failed {
+            if sender.blocking_send(read).is_err() || failed {
                 return;
             }
             offset += length;
