@@ -88,6 +88,7 @@ fn row(item: &CostItem) -> [String; 3] {
             let (number, of) = item.quantity.ratio();
             format!("{} GiB-months at {price}", decimal(number, of))
         }
+        Quantity::Units(count) => format!("{count} at {price} a unit"),
     };
     [item.charge.describe().to_owned(), how_much, item.amount.to_string()]
 }

@@ -1,13 +1,13 @@
 //! `icefield capacity list|purchase`.
 
 use clap::Subcommand;
-use icefield_client::target::Billing;
 use icefield_protocol::{CapacityId, CapacityUnit, Timestamp};
 use serde::Serialize;
 
 use crate::{
-    args::TargetArg,
-    commands::vault::administration,
+    args::{Format, TargetArg},
+    commands::{vault::administration, would::WouldRecord},
+    cost,
     failure::Exit,
     output::{Record, one, stdout_rows},
     prompt::confirm,
@@ -87,15 +87,24 @@ async fn list(target: Option<&TargetArg>, session: &Session) -> anyhow::Result<E
 async fn purchase(target: Option<&TargetArg>, session: &Session) -> anyhow::Result<Exit> {
     let open = session.target(target.map(|target| target.0.as_str()), false).await?;
     let settings = administration(&open.target)?;
-    let what = format!(
-        "buy a unit of provisioned capacity for a month in {} ({})",
-        open.target.describe(),
-        price(&open.target.billing())
-    );
+    let place = open.target.describe();
+    let what = format!("buy a unit of provisioned capacity for a month in {place}");
+    let cost = cost::prices(&open, session)?.map(|prices| prices.capacity());
     if session.global.dry_run {
         session.progress.say(&format!("would {what}"));
+        cost::say_would(cost.as_ref(), &open, session);
+        if let Some(cost) = cost.filter(|_| session.format() != Format::Table) {
+            one(session.format(), &WouldRecord::pay(&cost))?;
+        }
     } else {
-        confirm(&session.global, &what)?;
+        let price = match &cost {
+            Some(cost) => {
+                cost::say(cost, session);
+                format!("for {}", cost.once())
+            }
+            None => "which costs nothing here".to_owned(),
+        };
+        confirm(&session.global, &format!("{what}, {price}"))?;
         let id = settings.purchase_capacity().await?;
         // It is bought: its ID is told also if nothing more is to be had.
         let units = settings.capacity().await.unwrap_or_default();
@@ -105,14 +114,4 @@ async fn purchase(target: Option<&TargetArg>, session: &Session) -> anyhow::Resu
     }
     open.close().await?;
     Ok(Exit::Done)
-}
-
-/// What a unit costs, in words.
-fn price(billing: &Billing) -> String {
-    match billing {
-        Billing::Free => "which costs nothing here".to_owned(),
-        Billing::Aws { region, .. } => {
-            format!("USD 100.00, unless Amazon's price list for {region} says otherwise by now")
-        }
-    }
 }

@@ -44,7 +44,7 @@ fn capacity_is_bought_after_asking_and_listed() {
     let sandbox = Sandbox::new();
     sandbox.ok(["vault", "create", "v"]);
     assert_eq!(sandbox.json(["capacity", "list"]), serde_json::json!([]));
-    sandbox.ok(["-n", "capacity", "purchase"]).says("would buy").says("costs nothing here");
+    sandbox.ok(["-n", "capacity", "purchase"]).says("would buy").says("costs nothing: embedded");
     sandbox.fails(2, ["capacity", "purchase"]).says("costs nothing here").says("--yes");
     assert_eq!(sandbox.json(["capacity", "list"]), serde_json::json!([]));
     let bought = sandbox.json(["capacity", "purchase", "embedded:", "--yes"]);

@@ -168,6 +168,19 @@ fn deleting_early_names_the_fee() {
 }
 
 #[test]
+fn a_unit_of_capacity_has_its_price_from_the_table() {
+    let billed = Billed::new();
+    let would = billed.run(["capacity", "purchase", "west:", "-n", "--output", "json"]).ended(0);
+    assert_eq!(would.json()["cost_usd"], 100.0, "{would}");
+    would.says("1 at $100.00 a unit").says("taken from us-east-1: provisioned capacity");
+    billed.run(["capacity", "purchase", "west:"]).ended(2).says("for $100.00, and nobody is there");
+    billed.sandbox.write("ours.toml", "[region.us-west-2.vault]\ncapacity = 90\n");
+    let priced = ["capacity", "purchase", "west:", "--prices", "ours.toml", "--yes"];
+    billed.run(priced).ended(0).says("1 at $90.00 a unit");
+    billed.end();
+}
+
+#[test]
 fn an_own_service_and_an_embedded_store_cost_nothing() {
     let billed = Billed::new();
     billed.sandbox.write("a", "a");

@@ -35,6 +35,8 @@ pub enum Charge {
     Transfer,
     /// What is left of the minimum duration of archives that are deleted before.
     EarlyDeletion,
+    /// Units of provisioned capacity, a month each.
+    Capacity,
 }
 
 impl Charge {
@@ -52,6 +54,7 @@ impl Charge {
             Self::Reads => "reads",
             Self::Transfer => "transfer",
             Self::EarlyDeletion => "early_deletion",
+            Self::Capacity => "capacity",
         }
     }
 
@@ -69,6 +72,7 @@ impl Charge {
             Self::Reads => "requests that read",
             Self::Transfer => "transfer to the internet",
             Self::EarlyDeletion => "deletion before the minimum duration",
+            Self::Capacity => "provisioned capacity",
         }
     }
 
@@ -87,24 +91,27 @@ pub enum Quantity {
     Bytes(u64),
     /// Bytes times days, priced by the GB and the month of 30 days.
     ByteDays(u128),
+    /// Units of capacity, each priced for a month.
+    Units(u64),
 }
 
 impl Quantity {
     /// Returns how much it is, in [`unit`](Self::unit), as numerator and denominator.
     pub fn ratio(self) -> (u128, u128) {
         match self {
-            Self::Requests(count) => (count.into(), 1),
+            Self::Requests(count) | Self::Units(count) => (count.into(), 1),
             Self::Bytes(bytes) => (bytes.into(), GB),
             Self::ByteDays(byte_days) => (byte_days, GB * u128::from(DAYS_PER_MONTH)),
         }
     }
 
-    /// Returns the unit: `request`, `GiB` or `GiB-month`.
+    /// Returns the unit: `request`, `GiB`, `GiB-month` or `unit`.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Requests(_) => "request",
             Self::Bytes(_) => "GiB",
             Self::ByteDays(_) => "GiB-month",
+            Self::Units(_) => "unit",
         }
     }
 
@@ -112,7 +119,7 @@ impl Quantity {
     pub const fn priced_by(self) -> u128 {
         match self {
             Self::Requests(_) => 1000,
-            Self::Bytes(_) | Self::ByteDays(_) => 1,
+            Self::Bytes(_) | Self::ByteDays(_) | Self::Units(_) => 1,
         }
     }
 
@@ -137,7 +144,7 @@ pub struct CostItem {
     pub charge: Charge,
     /// How much of it.
     pub quantity: Quantity,
-    /// What one GB or GB-month costs, or a thousand requests.
+    /// What one GB, GB-month or unit costs, or a thousand requests.
     pub price: Price,
     /// What that makes.
     pub amount: Usd,

@@ -33,6 +33,8 @@ pub struct Prices {
     pub(super) expedited: Option<TierPrices>,
     pub(super) standard: Option<TierPrices>,
     pub(super) bulk: Option<TierPrices>,
+    /// A month of a unit of provisioned capacity.
+    pub(super) capacity: Price,
     /// By the GB from so many GB on, in order.
     pub(super) transfer: Vec<(u64, Price)>,
 }
@@ -89,6 +91,11 @@ impl Prices {
     /// Returns the sum of what is deleted at `now`, nothing yet.
     pub fn deleting(&self, now: Timestamp) -> Deleting<'_> {
         Deleting { prices: self, now, byte_days: 0, early: 0, undated: 0 }
+    }
+
+    /// Returns what a unit of provisioned capacity costs for the month that it lasts.
+    pub fn capacity(&self) -> Cost {
+        self.cost(vec![CostItem::new(Charge::Capacity, Quantity::Units(1), self.capacity)])
     }
 
     /// Returns the days that an archive is charged for at least.

@@ -115,6 +115,7 @@ impl PriceTable {
             expedited: tier(Tier::Expedited),
             standard: tier(Tier::Standard),
             bulk: tier(Tier::Bulk),
+            capacity: charged(&|figures| figures.capacity),
             transfer: brackets.into_iter().map(transfer).collect(),
         }
     }
@@ -221,6 +222,7 @@ struct Figures {
     expedited: Option<TierFigures>,
     standard: Option<TierFigures>,
     bulk: Option<TierFigures>,
+    capacity: Option<Usd>,
 }
 
 impl Figures {

@@ -217,6 +217,13 @@ fn an_archive_deleted_early_costs_what_is_left_of_its_minimum() {
 }
 
 #[test]
+fn a_unit_of_capacity_is_paid_once_for_its_month() {
+    let cost = prices("us-east-1", Vault).capacity();
+    assert_eq!((charges(&cost), cost.notes.len()), (vec![Charge::Capacity], 0));
+    assert_eq!((cost.once(), cost.per_month()), (usd("100"), Usd::ZERO));
+}
+
+#[test]
 fn nothing_is_left_to_pay_in_standard() {
     let standard = prices("eu-west-1", Standard);
     let mut sum = standard.deleting(Timestamp::parse("2026-06-30T00:00:00Z").unwrap());
