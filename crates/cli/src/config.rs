@@ -79,6 +79,9 @@ pub(crate) struct BucketPlace {
     pub(crate) profile: Option<String>,
     /// Endpoint, for servers that are not Amazon's.
     pub(crate) endpoint: Option<String>,
+    /// Who charges for what is done at an endpoint that is not Amazon's own.
+    #[serde(default)]
+    pub(crate) billing: Biller,
 }
 
 /// Who charges for what is done at a target whose endpoint is not Amazon's own.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_types::service_config::ServiceConfigKey;
 use icefield_client::{
     api::{ApiOptions, Queue, VaultApi},
     retry::RetryPolicy,
@@ -25,8 +26,15 @@ pub(crate) struct RemotePlace {
     pub(crate) queue: Option<String>,
 }
 
-/// Finds region and credentials for a place.
-pub(crate) async fn sdk_config(session: &Session, place: &RemotePlace) -> SdkConfig {
+/// What the chain of AWS calls the service with the vault API.
+const SERVICE: &str = "Glacier";
+
+/// Finds region, credentials and endpoint for a place of this service.
+pub(crate) async fn sdk_config(
+    session: &Session,
+    place: &RemotePlace,
+    service: &str,
+) -> SdkConfig {
     let global = &session.global;
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = global.region.as_ref().or(place.region.as_ref()) {
@@ -40,9 +48,25 @@ pub(crate) async fn sdk_config(session: &Session, place: &RemotePlace) -> SdkCon
         loader = loader.credentials_provider(Credentials::from_keys(id, secret, None));
     }
     if let Some(endpoint) = global.endpoint_url.as_ref().or(place.endpoint.as_ref()) {
-        loader = loader.endpoint_url(endpoint);
+        return loader.endpoint_url(endpoint).load().await;
     }
-    loader.load().await
+    let config = loader.load().await;
+    match endpoint_of(&config, service) {
+        Some(endpoint) => config.into_builder().endpoint_url(endpoint).build(),
+        None => config,
+    }
+}
+
+/// The endpoint that environment or profile name for one service. Clients of the SDK take it by themselves and tell
+/// nobody, but who a target is and who charges there depend on it.
+fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    config.service_config()?.load_config(key)
 }
 
 /// Opens a service that speaks the vault API; nothing is asked yet.
@@ -51,7 +75,7 @@ pub(crate) async fn vault_api(
     place: RemotePlace,
     billing: Biller,
 ) -> anyhow::Result<Arc<VaultApi>> {
-    let config = sdk_config(session, &place).await;
+    let config = sdk_config(session, &place, SERVICE).await;
     let api = VaultApi::new(ApiOptions {
         endpoint: config.endpoint_url().map(str::to_owned),
         region: region(&config)?,

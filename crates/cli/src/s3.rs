@@ -12,17 +12,20 @@ use icefield_client::s3::{Prefix, RESTORE_DAYS, S3, Settings, configure, parse_s
 use icefield_client::target::StorageClass;
 
 use crate::{
-    config::BucketPlace,
+    config::{BucketPlace, Biller},
     failure::Failure,
     remote::{RemotePlace, region, sdk_config, transport},
     session::Session,
 };
 
+/// What the chain of AWS calls the service.
+pub(crate) const SERVICE: &str = "S3";
+
 /// Opens the target; nothing is asked yet.
 pub(crate) async fn target(session: &Session, place: BucketPlace) -> anyhow::Result<Arc<S3>> {
-    let BucketPlace { region: named, profile, endpoint, .. } = place;
+    let BucketPlace { region: named, profile, endpoint, billing, .. } = place;
     let remote = RemotePlace { region: named, profile, endpoint, queue: None };
-    let config = sdk_config(session, &remote).await;
+    let config = sdk_config(session, &remote, SERVICE).await;
     let mut settings = Settings {
         prefix: match &place.prefix {
             Some(prefix) => Prefix::parse(prefix)
@@ -34,6 +37,7 @@ pub(crate) async fn target(session: &Session, place: BucketPlace) -> anyhow::Res
         restore_days: restore_days(place.restore_days)?,
         region: region(&config)?,
         endpoint: config.endpoint_url().map(str::to_owned),
+        is_billed: billing == Biller::Aws,
     };
     settings.class = class(place.storage_class.as_deref(), settings.is_amazon())?;
     let client = client(session, &config)?;

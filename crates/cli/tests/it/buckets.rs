@@ -216,6 +216,40 @@ fn what_is_wrong_with_a_target_is_said() {
 }
 
 #[test]
+fn an_endpoint_of_the_environment_is_the_target_s_own() {
+    let served = Served::new("DEEP_ARCHIVE");
+    served.sandbox.write("a", "a");
+    served.ok(&["upload", "--create", "deep:v", "a"]);
+    let add = ["target", "add", "same", "--type", "s3", "--bucket", "cold", "--prefix", "masters"];
+    served.ok(&[&add[..], &["--region", "us-east-1"]].concat());
+    let run = |endpoint: &str, words: &[&str]| {
+        let mut command = served.command(words);
+        command.env("AWS_ENDPOINT_URL_S3", endpoint).env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+        Watched::start(command).finish()
+    };
+    let endpoint = &*served.bucket.endpoint;
+    let listed = run(endpoint, &["list", "same:v", "--output", "json"]).ended(0);
+    assert_eq!(paths(&listed.json()), ["a"], "the catalog knows it as the same place");
+    let would = run(endpoint, &["retrieve", "same:v", "--to", "back", "-n"]).ended(0);
+    would.says(endpoint).says("charges nothing that icefield knows of");
+    run("http://127.0.0.1:1", &["vault", "list", "deep:"]).ended(0);
+}
+
+#[test]
+fn a_bucket_of_amazon_s_behind_another_endpoint_is_billed() {
+    let served = Served::new("DEEP_ARCHIVE");
+    served.sandbox.write("a", "a");
+    served.ok(&["upload", "--create", "deep:v", "a"]);
+    let config = served.sandbox.root().join("home/.config/icefield/config.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{written}billing = \"aws\"\n")).unwrap();
+    let retrieve = ["retrieve", "deep:v", "--to", "back", "--no-wait"];
+    let priced = served.run(&retrieve).ended(2);
+    priced.says("for $0.0002, and nobody is there").says("region us-east-1");
+    served.run(&[&retrieve[..], &["--max-cost", "0.0002"]].concat()).ended(75);
+}
+
+#[test]
 fn what_only_the_vault_api_has_is_named_where_it_is_not() {
     let served = Served::new("DEEP_ARCHIVE");
     for words in [

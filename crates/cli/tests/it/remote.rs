@@ -172,6 +172,19 @@ fn a_vault_moves_to_a_server_and_back_and_is_deleted_where_it_came_from() {
 }
 
 #[test]
+fn an_endpoint_of_the_environment_is_the_target_s_own() {
+    let sandbox = Sandbox::new();
+    let remote = Remote::named(&sandbox);
+    sandbox.ok(["vault", "create", "lab:v"]);
+    let mut command = sandbox.command(["vault", "list", "aws:", "--region", "us-east-1", "--output", "json"]);
+    command.env("AWS_ENDPOINT_URL_GLACIER", &remote.endpoint);
+    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    let vaults = Watched::start(command).finish().ended(0).json();
+    assert_eq!(vaults.as_array().unwrap().len(), 1, "{vaults}");
+    remote.end();
+}
+
+#[test]
 fn what_was_killed_is_gone_on_with_by_watch() {
     let sandbox = Sandbox::new();
     let remote = Remote::named(&sandbox);

@@ -116,6 +116,8 @@ pub struct Settings {
     pub region: Region,
     /// The endpoint; Amazon's if absent.
     pub endpoint: Option<String>,
+    /// Whether Amazon charges for what is done, although the endpoint is not its own.
+    pub is_billed: bool,
 }
 
 impl Settings {
@@ -312,7 +314,7 @@ impl Target for S3 {
     }
 
     fn billing(&self) -> Billing {
-        if self.settings.is_amazon() {
+        if self.settings.is_amazon() || self.settings.is_billed {
             Billing::Aws { region: self.settings.region.clone(), class: self.settings.class }
         } else {
             Billing::Free

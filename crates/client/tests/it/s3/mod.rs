@@ -69,6 +69,7 @@ pub(crate) fn target(
         restore_days: RESTORE_DAYS,
         region: icefield_protocol::Region::parse("us-east-1").unwrap(),
         endpoint: Some(endpoint.to_owned()),
+        is_billed: false,
     };
     let hashing = HashPool::new(NonZeroUsize::new(2).unwrap());
     S3::new(client(endpoint, secret), settings, hashing, Arc::<ManualClock>::clone(clock))
