@@ -1,14 +1,16 @@
 //! What an action costs, told to people and to scripts.
 
 use icefield_client::{
-    price::{Cost, CostItem, PriceTable, Prices, Quantity, Usd},
+    price::{Cost, CostItem, NoSuchTier, PriceTable, Prices, Quantity, Usd},
+    retrieval::Quote,
     target::Billing,
 };
+use icefield_protocol::Tier;
 use serde::Serialize;
 
 use crate::{
     failure::Failure,
-    output::size,
+    output::{count, size},
     session::{Opened, Session},
 };
 
@@ -34,6 +36,44 @@ fn table(session: &Session) -> anyhow::Result<PriceTable> {
         Failure::usage(format!("cannot use the prices {}", path.display())).because(error)
     })?;
     Ok(table)
+}
+
+/// What a retrieval costs, and would cost if it were not hurried.
+#[derive(Debug)]
+pub(crate) struct RetrievalCost {
+    pub(crate) cost: Cost,
+    pub(crate) bulk: Option<Usd>,
+}
+
+/// Returns what it costs to retrieve what has still to be asked for and read; `requests` tells in how many requests bytes
+/// are read.
+///
+/// # Errors
+///
+/// When the class of the archives has no such tier.
+pub(crate) fn of_retrieval(
+    prices: &Prices,
+    tier: Tier,
+    restore_days: u16,
+    quote: &Quote,
+    requests: &dyn Fn(u64) -> u64,
+) -> anyhow::Result<RetrievalCost> {
+    let at = |tier| -> Result<Cost, NoSuchTier> {
+        let mut sum = prices.retrieving(tier, restore_days.into())?;
+        quote.jobs.iter().for_each(|bytes| sum.add_job(*bytes));
+        quote.reads.iter().for_each(|bytes| sum.add_read(*bytes, requests(*bytes)));
+        Ok(sum.cost())
+    };
+    let mut cost = at(tier).map_err(|error| {
+        Failure::usage(error.to_string()).hint("choose another one: --tier standard, --tier bulk")
+    })?;
+    if quote.unknown > 0 {
+        cost.notes.push(format!(
+            "the size of {} is not known and not counted: icefield inventory refresh finds out",
+            count(quote.unknown, "file")
+        ));
+    }
+    Ok(RetrievalCost { cost, bulk: at(Tier::Bulk).ok().map(|cost| cost.once()) })
 }
 
 /// Says that an action costs nothing; not with `--quiet`.

@@ -2,7 +2,9 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use crate::{args::Global, failure::Failure};
+use icefield_client::price::{Cost, Usd};
+
+use crate::{args::Global, failure::Failure, session::Session};
 
 /// Asks whether to do what `action` names. `--yes` answers for the user; without a terminal and without `--yes` it refuses.
 ///
@@ -32,5 +34,40 @@ pub(crate) fn confirm(global: &Global, action: &str) -> anyhow::Result<()> {
             Err(Failure::interrupted("nothing was done").into())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks whether to do what `what` names at these costs, unless it costs nothing or `--max-cost` has answered. `bulk` is what
+/// it costs at the tier that takes longest.
+///
+/// # Errors
+///
+/// When it costs more than `--max-cost`, the answer is no, or nobody can be asked.
+pub(crate) fn consent(
+    session: &Session,
+    what: &str,
+    costs: &[&Cost],
+    max_cost: Option<Usd>,
+    bulk: Option<Usd>,
+) -> anyhow::Result<()> {
+    let once: Usd = costs.iter().map(|cost| cost.once()).sum();
+    let per_month: Usd = costs.iter().map(|cost| cost.per_month()).sum();
+    match max_cost {
+        Some(most) if once <= most => Ok(()),
+        Some(most) => {
+            let mut refused = Failure::usage(format!(
+                "to {what} costs {once}, and --max-cost is {most}: nothing was started"
+            ));
+            if let Some(bulk) = bulk.filter(|bulk| *bulk < once) {
+                refused = refused.hint(format!("--tier bulk takes longer and costs {bulk}"));
+            }
+            Err(refused
+                .hint(format!("to pay it: --max-cost {}", once.to_string().replace(['$', ','], "")))
+                .hint("or name fewer files; what an earlier run has asked for is not paid again")
+                .into())
+        }
+        None if once == Usd::ZERO && per_month == Usd::ZERO => Ok(()),
+        None if per_month == Usd::ZERO => confirm(&session.global, &format!("{what} for {once}")),
+        None => confirm(&session.global, &format!("{what} for {once} and {per_month} a month")),
     }
 }

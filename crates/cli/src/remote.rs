@@ -30,11 +30,7 @@ pub(crate) struct RemotePlace {
 const SERVICE: &str = "Glacier";
 
 /// Finds region, credentials and endpoint for a place of this service.
-pub(crate) async fn sdk_config(
-    session: &Session,
-    place: &RemotePlace,
-    service: &str,
-) -> SdkConfig {
+pub(crate) async fn sdk_config(session: &Session, place: &RemotePlace, service: &str) -> SdkConfig {
     let global = &session.global;
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = global.region.as_ref().or(place.region.as_ref()) {

@@ -12,7 +12,7 @@ use icefield_client::s3::{Prefix, RESTORE_DAYS, S3, Settings, configure, parse_s
 use icefield_client::target::StorageClass;
 
 use crate::{
-    config::{BucketPlace, Biller},
+    config::{Biller, BucketPlace},
     failure::Failure,
     remote::{RemotePlace, region, sdk_config, transport},
     session::Session,

@@ -13,6 +13,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -75,6 +76,8 @@ pub struct MigratePlan {
     pub files: Vec<Entry>,
     /// Folders, links and empty files, which the target's manifest tells of.
     pub bare: Vec<Entry>,
+    /// How many of these the target does not have yet.
+    pub noted: u64,
     /// Files that are at the target already, with the archives of both.
     pub present: Vec<Entry>,
     /// The patterns that match nothing, by their place.
@@ -86,6 +89,17 @@ impl MigratePlan {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|entry| entry.size).sum()
     }
+
+    /// Returns what has to be retrieved from the source.
+    pub fn retrievals(&self) -> Vec<PlannedFile> {
+        self.files.iter().filter_map(planned).collect()
+    }
+}
+
+/// Returns where an archive of `size` bytes is cut for a target whose archives have `largest` bytes at most.
+pub fn pieces(size: u64, largest: u64) -> impl Iterator<Item = Range<u64>> {
+    let count = size.div_ceil(largest).max(1);
+    (0..count).map(move |index| index * largest..((index + 1) * largest).min(size))
 }
 
 /// What became of it.
@@ -131,11 +145,16 @@ pub fn plan_migration(
         if !options.patterns.is_empty() && !choice.matches(&entry.path) {
             return Ok(());
         }
+        let known = target.catalog.newest(there, &entry.path)?;
         if entry.archive.is_none() {
+            let is_there = known.is_some_and(|known| {
+                (known.kind, known.archive, known.link_target)
+                    == (entry.kind, None, entry.link_target.clone())
+            });
+            plan.noted += u64::from(!is_there);
             plan.bare.push(entry);
             return Ok(());
         }
-        let known = target.catalog.newest(there, &entry.path)?;
         let is_there = known.is_some_and(|known| {
             known.archive.is_some()
                 && known.tree_hash.is_some()
@@ -202,7 +221,7 @@ struct Ready {
 struct ReadyFile {
     job: JobDescription,
     /// Which bytes of the output they are.
-    window: std::ops::Range<u64>,
+    window: Range<u64>,
     tree_hash: Option<TreeHash>,
     identity: Identity,
     mode: u32,
@@ -375,7 +394,7 @@ async fn feed(
             match state {
                 Some(job) => {
                     let Some(entry) = entries.get(&item.file.path) else { continue };
-                    for piece in pieces(&item, *job, entry, options.largest) {
+                    for piece in ready_files(&item, *job, entry, options.largest) {
                         let path = piece.0.clone();
                         let size = piece.1.identity.size;
                         ready.files().insert(piece.0, piece.1);
@@ -497,16 +516,15 @@ fn identity(entry: &Entry, size: u64) -> Identity {
 }
 
 /// Cuts an archive that the target cannot hold: `path.0001`, `path.0002` and so on, to be put together in this order.
-fn pieces(
+fn ready_files(
     item: &Started,
     job: JobDescription,
     entry: &Entry,
     largest: u64,
 ) -> Vec<(CatalogPath, ReadyFile)> {
     let size = job.archive_size_in_bytes.unwrap_or(entry.size);
-    let count = size.div_ceil(largest);
     let tree_hash = entry.tree_hash.or(job.archive_tree_hash);
-    let file = |window: std::ops::Range<u64>, tree_hash| ReadyFile {
+    let file = |window: Range<u64>, tree_hash| ReadyFile {
         job: job.clone(),
         identity: identity(entry, window.end - window.start),
         window,
@@ -514,14 +532,26 @@ fn pieces(
         mode: entry.mode.unwrap_or(MODE),
         retrieval: item.retrieval.id,
     };
-    if count <= 1 {
+    if size <= largest {
         return vec![(entry.path.clone(), file(0..size, tree_hash))];
     }
-    let piece = |index: u64| {
-        let name = [entry.path.as_bytes(), format!(".{:04}", index + 1).as_bytes()].concat();
+    let piece = |(number, window): (u64, Range<u64>)| {
+        let name = [entry.path.as_bytes(), format!(".{number:04}").as_bytes()].concat();
         let path = CatalogPath::parse(name).expect("a longer last segment is a segment");
-        let window = index * largest..((index + 1) * largest).min(size);
         (path, file(window, None))
     };
-    (0..count).map(piece).collect()
+    (1..).zip(pieces(size, largest)).map(piece).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn what_fits_is_one_piece_and_the_last_piece_is_what_is_left() {
+        let cut = |size| pieces(size, 10).map(|piece| (piece.start, piece.end)).collect::<Vec<_>>();
+        assert_eq!(cut(0), [(0, 0)], "its size is not known yet");
+        assert_eq!(cut(10), [(0, 10)]);
+        assert_eq!(cut(21), [(0, 10), (10, 20), (20, 21)]);
+    }
 }

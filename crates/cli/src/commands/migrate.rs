@@ -1,21 +1,26 @@
 //! `icefield migrate SRC DST [PATTERN...]`.
 
-use std::{ffi::OsString, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::HashSet, ffi::OsString, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
 use icefield_client::{
     catalog::{CatalogError, Entry},
     inventory::{RefreshOptions, refresh},
-    migrate::{MigrateOptions, MigratePlan, MigrateReport, migrate, plan_migration},
+    migrate::{MigrateOptions, MigratePlan, MigrateReport, migrate, pieces, plan_migration},
+    price::{Cost, Prices, Usd},
     remove::{self, DeletePlan, PlannedDelete},
-    retrieval::RetrieveContext,
-    transfer::{Cancel, Outcome, Throttle, UploadContext, UploadOptions, rate::RateLimit},
+    retrieval::{RetrieveContext, quote},
+    transfer::{
+        Cancel, Outcome, Throttle, UploadContext, UploadOptions,
+        plan::{Plan, plan},
+        rate::RateLimit,
+    },
 };
 use icefield_protocol::{PartSize, Tier};
 
 use crate::{
-    args::VaultArg,
+    args::{Format, VaultArg},
     commands::{
         delete,
         job::parse_tier,
@@ -23,9 +28,10 @@ use crate::{
         upload::{UploadRecord, parse_part_size, parse_size},
         would::WouldRecord,
     },
+    cost,
     failure::{Exit, Failure},
     output::{ROWS_FOR_PEOPLE, count, printable, size, stdout_rows},
-    prompt::confirm,
+    prompt::{confirm, consent},
     session::{Session, VaultSession},
 };
 
@@ -35,6 +41,8 @@ use crate::{
 /// local copy, compared with its tree hash on the way in and again before it becomes an archive there. Names come from the
 /// catalog: run `icefield inventory refresh` on the first vault before. What is there already is left out; what was
 /// interrupted goes on when the same command is typed again, and no job is started twice.
+///
+/// Where Amazon charges it says before what it costs, at both places, and asks.
 ///
 /// An archive that is larger than the second vault can hold becomes numbered pieces: NAME.0001, NAME.0002 and so on.
 #[derive(Debug, Args)]
@@ -51,6 +59,9 @@ pub(crate) struct Migrate {
     /// How fast the source makes archives readable: expedited costs most, bulk least
     #[arg(long, value_parser = parse_tier, default_value = "standard")]
     tier: Tier,
+    /// Go ahead without asking if it costs at most this much, storage aside, and not at all if it costs more
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<Usd>,
     /// Ask the source for at most so many bytes an hour, counted over all runs
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_rate: Option<u64>,
@@ -134,10 +145,14 @@ pub(crate) async fn run(command: Migrate, session: &Session) -> anyhow::Result<E
         to.name,
         to.target().describe(),
     );
+    let price =
+        price(&source, &plan, &options, (&from, &to), command.delete_source, session).await?;
     if session.global.dry_run {
-        tell_plan(&plan, &what, session)?;
+        tell_plan(&plan, &what, &price, (&from, &to), session)?;
         return close(from, to, Exit::Done).await;
     }
+    say_price(&price, (&from, &to), session);
+    consent(session, &what, &price.costs(), command.max_cost, price.bulk)?;
     session.progress.note(format!("{} to {what}", session.clock.now()));
     to.target().create_vault(&to.name).await?;
     session.begin_errand(&from.catalog, &command.source)?;
@@ -186,12 +201,111 @@ fn refuse_overrides(session: &Session) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell_plan(plan: &MigratePlan, what: &str, session: &Session) -> anyhow::Result<()> {
+/// What it costs where archives are taken from and where they are brought to, as far as somebody charges there.
+struct Price {
+    from: Option<Cost>,
+    to: Option<Cost>,
+    /// What all of it would cost if it were not hurried.
+    bulk: Option<Usd>,
+}
+
+impl Price {
+    fn costs(&self) -> Vec<&Cost> {
+        self.from.iter().chain(&self.to).collect()
+    }
+}
+
+/// Finds out what a plan costs. Jobs that an earlier run has started are paid for.
+async fn price(
+    source: &RetrieveContext,
+    files: &MigratePlan,
+    options: &MigrateOptions,
+    (from, to): (&VaultSession, &VaultSession),
+    delete_source: bool,
+    session: &Session,
+) -> anyhow::Result<Price> {
+    let limits = to.target().limits().at_rate(to.catalog.rate(to.target().identity())?);
+    let ways = |size: u64| {
+        pieces(size, options.largest).map(move |piece| {
+            let size = piece.end - piece.start;
+            (size, plan(size, options.upload.part_size, limits).unwrap_or(Plan::Single))
+        })
+    };
+    let arriving = cost::prices(&to.opened, session)?.map(|prices| {
+        let mut sum = prices.uploading();
+        files
+            .files
+            .iter()
+            .flat_map(|file| ways(file.size))
+            .for_each(|(size, way)| sum.add(size, &way));
+        if files.noted > 0 {
+            // They go into an archive of the run's own.
+            sum.add(0, &Plan::Single);
+        }
+        sum.cost()
+    });
+    let Some(prices) = cost::prices(&from.opened, session)? else {
+        return Ok(Price { from: None, to: arriving, bulk: None });
+    };
+    let quote = quote(source, &files.retrievals()).await?;
+    // A part is read when it is sent.
+    let requests = |bytes: u64| ways(bytes).map(|(_, way)| way.bodies()).sum();
+    let days = from.target().restore_days();
+    let leaving = cost::of_retrieval(&prices, options.tier, days, &quote, &requests)?;
+    let fee = delete_source.then(|| fee(&prices, files, options.largest, session));
+    let besides = fee.iter().chain(&arriving).map(Cost::once).sum::<Usd>();
+    Ok(Price {
+        bulk: leaving.bulk.map(|bulk| bulk.saturating_add(besides)),
+        from: Some(match fee {
+            Some(fee) => leaving.cost.and(fee),
+            None => leaving.cost,
+        }),
+        to: arriving,
+    })
+}
+
+/// What it costs to delete early all that will have arrived. Pieces of an archive do not stand for it.
+fn fee(prices: &Prices, plan: &MigratePlan, largest: u64, session: &Session) -> Cost {
+    let mut sum = prices.deleting(session.clock.now());
+    let mut seen = HashSet::new();
+    for entry in plan.files.iter().chain(&plan.present) {
+        if entry.size <= largest && seen.insert(&entry.archive) {
+            sum.add(entry.size, entry.known_uploaded());
+        }
+    }
+    sum.cost()
+}
+
+/// Says item by item what is charged at each of the two places.
+fn say_price(price: &Price, (from, to): (&VaultSession, &VaultSession), session: &Session) {
+    for (vault, cost) in [(from, &price.from), (to, &price.to)] {
+        if let Some(cost) = cost.as_ref().filter(|cost| !cost.items.is_empty()) {
+            let place = vault.target().describe();
+            session.progress.note(format!("the vault {} in {place}:", vault.name));
+            cost::say(cost, session);
+        }
+    }
+}
+
+fn tell_plan(
+    plan: &MigratePlan,
+    what: &str,
+    price: &Price,
+    (from, to): (&VaultSession, &VaultSession),
+    session: &Session,
+) -> anyhow::Result<()> {
     session.progress.say(&format!(
         "would {what}; {} there already, {} without bytes",
         plan.present.len(),
         plan.bare.len()
     ));
+    say_price(price, (from, to), session);
+    if price.from.is_none() {
+        cost::say_free(&from.opened, session);
+    }
+    if price.to.is_none() && to.target().identity() != from.target().identity() {
+        cost::say_free(&to.opened, session);
+    }
     let mut rows = stdout_rows(session.format());
     let told = [("move", &plan.files), ("note", &plan.bare), ("skip", &plan.present)];
     for (would, entry) in
@@ -202,6 +316,9 @@ fn tell_plan(plan: &MigratePlan, what: &str, session: &Session) -> anyhow::Resul
             Some(archive) => record.archive(archive),
             None => record,
         })?;
+    }
+    if session.format() != Format::Table {
+        price.costs().into_iter().try_for_each(|cost| rows.push(&WouldRecord::pay(cost)))?;
     }
     rows.finish()?;
     Ok(())
@@ -267,7 +384,9 @@ async fn delete_source(
         from.name,
         from.target().describe()
     );
-    confirm(&session.global, &what)?;
+    let fee = delete::fee(&arrived, from, session)?;
+    let for_what = fee.as_ref().map(delete::Fee::in_words).unwrap_or_default();
+    confirm(&session.global, &format!("{what}{for_what}"))?;
     let report = remove::delete(&delete::context(from, session), arrived).await?;
     session.progress.finish();
     session.progress.note(format!("deleted {}", count(report.deleted, "archive")));

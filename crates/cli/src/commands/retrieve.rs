@@ -12,10 +12,10 @@ use clap::Args;
 use icefield_client::{
     catalog::Entry,
     inventory::{FileItem, read_file},
-    price::{Cost, NoSuchTier, Prices, Usd},
+    price::{Cost, Usd},
     retrieval::{
-        Plan, Quote, RetrieveContext, RetrieveOptions, RetrieveReport, RetrievedFile, Status, plan,
-        quote, retrieve, retrieve_to_writer,
+        Plan, RetrieveContext, RetrieveOptions, RetrieveReport, RetrievedFile, Status, plan, quote,
+        retrieve, retrieve_to_writer,
     },
 };
 use icefield_protocol::{ArchiveId, ByteRange, Tier, Timestamp, VaultName};
@@ -30,10 +30,10 @@ use crate::{
         upload::parse_size,
         would::WouldRecord,
     },
-    cost,
+    cost::{self, RetrievalCost},
     failure::{Exit, Failure},
     output::{ROWS_FOR_PEOPLE, Record, Rows, count, size, stdout_rows},
-    prompt::confirm,
+    prompt::consent,
     session::{Session, VaultSession},
 };
 
@@ -174,8 +174,17 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
-    if let Some(price) = &price {
-        consent(price, &command, &plan, &open, session)?;
+    if let Some(RetrievalCost { cost, bulk }) = &price {
+        let what = format!(
+            "retrieve {} ({}) from {}",
+            count(plan.files.len() as u64, "file"),
+            size(plan.bytes()),
+            open.target().describe(),
+        );
+        if cost.once() > Usd::ZERO {
+            cost::say(cost, session);
+        }
+        consent(session, &what, &[cost], command.max_cost, *bulk)?;
     }
     if command.to != Path::new("-") {
         session.begin_errand(&open.catalog, &command.vault)?;
@@ -190,12 +199,6 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
     Ok(if exit == Exit::Done && is_partly_refused { Exit::Some } else { exit })
 }
 
-/// What a retrieval costs, and would cost if it were not hurried.
-struct Price {
-    cost: Cost,
-    bulk: Option<Usd>,
-}
-
 /// Finds out what a plan costs, where somebody charges. Jobs that an earlier run has started are paid for.
 async fn price(
     context: &RetrieveContext,
@@ -203,73 +206,14 @@ async fn price(
     tier: Tier,
     open: &VaultSession,
     session: &Session,
-) -> anyhow::Result<Option<Price>> {
-    let Some(prices) = cost::prices(&open.opened, session)? else { return Ok(None) };
-    let quote = quote(context, plan).await?;
-    let days = open.target().restore_days();
-    let cost = cost_of(&quote, &prices, tier, days).map_err(|error| {
-        Failure::usage(error.to_string()).hint("choose another one: --tier standard, --tier bulk")
-    })?;
-    let bulk = cost_of(&quote, &prices, Tier::Bulk, days).ok().map(|cost| cost.once());
-    Ok(Some(Price { cost, bulk }))
-}
-
-fn cost_of(
-    quote: &Quote,
-    prices: &Prices,
-    tier: Tier,
-    restore_days: u16,
-) -> Result<Cost, NoSuchTier> {
+) -> anyhow::Result<Option<RetrievalCost>> {
     /// An output is read in ranges of at least this many bytes.
     const READ_BYTES: u64 = 16 << 20;
-    let mut sum = prices.retrieving(tier, restore_days.into())?;
-    quote.jobs.iter().for_each(|bytes| sum.add_job(*bytes));
-    quote.reads.iter().for_each(|bytes| sum.add_read(*bytes, bytes.div_ceil(READ_BYTES).max(1)));
-    let mut cost = sum.cost();
-    if quote.unknown > 0 {
-        cost.notes.push(format!(
-            "the size of {} is not known and not counted: icefield inventory refresh finds out",
-            count(quote.unknown, "file")
-        ));
-    }
-    Ok(cost)
-}
-
-/// Says what it costs, and asks, unless `--max-cost` has answered already.
-fn consent(
-    Price { cost, bulk }: &Price,
-    command: &Retrieve,
-    plan: &Plan,
-    open: &VaultSession,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let once = cost.once();
-    if once == Usd::ZERO {
-        return Ok(());
-    }
-    let what = format!(
-        "retrieve {} ({}) from {}",
-        count(plan.files.len() as u64, "file"),
-        size(plan.bytes()),
-        open.target().describe(),
-    );
-    cost::say(cost, session);
-    match command.max_cost {
-        Some(most) if once <= most => Ok(()),
-        Some(most) => {
-            let mut refused = Failure::usage(format!(
-                "to {what} costs {once}, and --max-cost is {most}: nothing was started"
-            ));
-            if let Some(bulk) = bulk.filter(|bulk| *bulk < once && command.tier != Tier::Bulk) {
-                refused = refused.hint(format!("--tier bulk takes longer and costs {bulk}"));
-            }
-            Err(refused
-                .hint(format!("to pay it: --max-cost {}", once.to_string().replace(['$', ','], "")))
-                .hint("or name fewer files; what an earlier run has asked for is not paid again")
-                .into())
-        }
-        None => confirm(&session.global, &format!("{what} for {once}")),
-    }
+    let Some(prices) = cost::prices(&open.opened, session)? else { return Ok(None) };
+    let quote = quote(context, &plan.files).await?;
+    let days = open.target().restore_days();
+    let requests = |bytes: u64| bytes.div_ceil(READ_BYTES).max(1);
+    cost::of_retrieval(&prices, tier, days, &quote, &requests).map(Some)
 }
 
 /// Reads what an inventory file lists for a vault, and counts what of it is refused.

@@ -168,6 +168,54 @@ fn deleting_early_names_the_fee() {
 }
 
 #[test]
+fn a_migration_tells_the_price_of_both_places_and_asks() {
+    let billed = Billed::new();
+    billed.sandbox.write("a", vec![1; 3 << 20]);
+    billed.sandbox.write("b", vec![2; 5]);
+    billed.run(["upload", "own:v", "a", "b"]).ended(0);
+    // Two requests at 0.05 a thousand; 3 MiB and twice 32 KiB a month.
+    let arriving = billed.run(["migrate", "own:v", "west:w"]).ended(2);
+    arriving
+        .says("for $0.0001 and $0.0001 a month, and nobody is there to be asked")
+        .says("storage of 32 KiB more for each archive");
+
+    // Two jobs at 0.05 a thousand; 3 MiB and 5 bytes at 0.01 + 0.09 a GiB.
+    let leaving = ["migrate", "west:v", "own:w"];
+    let with = |more: &[&'static str]| [&leaving[..], more].concat();
+    let asked = billed.run(leaving).ended(2);
+    asked.says("for $0.0004, and nobody is there to be asked").says("transfer to the internet");
+    billed
+        .run(with(&["--max-cost", "0.0003", "--yes"]))
+        .ended(2)
+        .says("costs $0.0004, and --max-cost is $0.0003: nothing was started")
+        .says("--tier bulk takes longer");
+    let jobs = billed.run(["job", "list", "west:v", "--output", "jsonl"]).ended(0);
+    assert_eq!(jobs.json_lines(), Vec::<Value>::new(), "nothing was started");
+    billed.run(with(&["--max-cost", "0.0004"])).ended(0).says("moved 2 files");
+    billed.run(leaving).ended(0).says("moved 0 files");
+
+    let both = ["migrate", "west:v", "west:x", "--delete-source", "-n", "--output", "jsonl"];
+    let told = billed.run(both).ended(0);
+    let records = told.json_lines();
+    let paid: Vec<_> = records.iter().filter(|record| record["would"] == "pay").collect();
+    let what = |cost: &Value| -> Vec<String> {
+        let items = cost["cost"]["items"].as_array().unwrap();
+        items.iter().map(|item| item["what"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(paid.len(), 2, "{told}");
+    assert_eq!(what(paid[0]), ["transfer", "early_deletion"], "the jobs are paid for");
+    assert_eq!(what(paid[1]), ["uploads", "storage", "overhead"]);
+    billed.run(both.map(|word| if word == "-n" { "--yes" } else { word })).ended(0);
+
+    let sandbox = &billed.sandbox;
+    let would = billed.run(["migrate", "own:w", "mine", "-n"]).ended(0);
+    would.says("charges nothing that icefield knows of").says("costs nothing: embedded store");
+    billed.run(["migrate", "own:w", "mine"]).ended(0);
+    assert_eq!(sandbox.holds("mine").0, 2);
+    billed.end();
+}
+
+#[test]
 fn a_unit_of_capacity_has_its_price_from_the_table() {
     let billed = Billed::new();
     let would = billed.run(["capacity", "purchase", "west:", "-n", "--output", "json"]).ended(0);

@@ -176,7 +176,8 @@ fn an_endpoint_of_the_environment_is_the_target_s_own() {
     let sandbox = Sandbox::new();
     let remote = Remote::named(&sandbox);
     sandbox.ok(["vault", "create", "lab:v"]);
-    let mut command = sandbox.command(["vault", "list", "aws:", "--region", "us-east-1", "--output", "json"]);
+    let mut command =
+        sandbox.command(["vault", "list", "aws:", "--region", "us-east-1", "--output", "json"]);
     command.env("AWS_ENDPOINT_URL_GLACIER", &remote.endpoint);
     command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     let vaults = Watched::start(command).finish().ended(0).json();

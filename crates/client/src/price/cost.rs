@@ -178,6 +178,16 @@ impl Cost {
         Self { items, region, prices, notes: Vec::new() }
     }
 
+    /// Returns this and something else at the same prices together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.items.extend(other.items);
+        let new = other.notes.into_iter().filter(|note| !self.notes.contains(note));
+        let new: Vec<_> = new.collect();
+        self.notes.extend(new);
+        self
+    }
+
     /// Returns what is charged once.
     pub fn once(&self) -> Usd {
         self.sum(false)

@@ -186,8 +186,8 @@ impl Uploading<'_> {
     pub fn add(&mut self, size: u64, plan: &Plan) {
         self.stored.add(size);
         self.puts += 1;
-        if let Plan::Multipart(parts) = plan {
-            self.parts += 1 + u64::from(parts.count());
+        if let Plan::Multipart(_) = plan {
+            self.parts += 1 + plan.bodies();
         }
     }
 

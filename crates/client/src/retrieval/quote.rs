@@ -1,4 +1,4 @@
-//! What of a plan has still to be asked for and read, so that a price can be put on it before it is carried out.
+//! What of planned files has still to be asked for and read, so that a price can be put on it before it is carried out.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use icefield_protocol::JobId;
 
 use super::{
-    Plan, RetrieveContext, RetrieveError, blocking,
+    PlannedFile, RetrieveContext, RetrieveError, blocking,
     jobs::{self, State},
 };
 use crate::{catalog::RetrievalKey, target::TargetError};
@@ -15,7 +15,7 @@ use crate::{catalog::RetrievalKey, target::TargetError};
 /// Jobs that are asked after at a time.
 const ASKED_AT_ONCE: usize = 16;
 
-/// What of a plan has still to be asked for and read.
+/// What of planned files has still to be asked for and read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quote {
     /// Bytes of each job that has to be started, as far as known; one for all files of the same archive.
@@ -26,21 +26,24 @@ pub struct Quote {
     pub unknown: u64,
 }
 
-/// Finds out what of a plan needs a new job: an archive whose job the target has, running or with output to be read,
+/// Finds out which of planned files need a new job: an archive whose job the target has, running or with output to be read,
 /// is not paid for again. Starts nothing.
 ///
 /// # Errors
 ///
 /// When the catalog fails or the target does not answer.
-pub async fn quote(context: &RetrieveContext, plan: &Plan) -> Result<Quote, RetrieveError> {
+pub async fn quote(
+    context: &RetrieveContext,
+    files: &[PlannedFile],
+) -> Result<Quote, RetrieveError> {
     let mut quote = Quote::default();
-    if plan.files.is_empty() {
+    if files.is_empty() {
         return Ok(quote);
     }
-    let known = jobs::list(context, plan.files.iter()).await?.jobs;
+    let known = jobs::list(context, files.iter()).await?.jobs;
     let mut missing = Vec::new();
     let mut seen = HashSet::new();
-    for file in &plan.files {
+    for file in files {
         let key = jobs::key(file);
         let wanted = file.wanted_bytes();
         quote.reads.push(wanted.unwrap_or(0));

@@ -22,10 +22,8 @@ pub struct Workload {
 impl Workload {
     /// Adds a file of `size` bytes that is sent as planned.
     pub fn add(&mut self, size: u64, plan: &Plan) {
-        let (parts, around) = match plan {
-            Plan::Single => (1, 0),
-            Plan::Multipart(parts) => (u64::from(parts.count()), 2),
-        };
+        let parts = plan.bodies();
+        let around = if matches!(plan, Plan::Multipart(_)) { 2 } else { 0 };
         self.files += 1;
         self.bytes = self.bytes.saturating_add(size);
         self.parts += parts;

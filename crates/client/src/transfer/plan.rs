@@ -29,6 +29,16 @@ pub enum Plan {
     Multipart(Parts),
 }
 
+impl Plan {
+    /// Returns how many bodies the bytes go in.
+    pub fn bodies(&self) -> u64 {
+        match self {
+            Self::Single => 1,
+            Self::Multipart(parts) => parts.count().into(),
+        }
+    }
+}
+
 /// A file cut into parts of one size, the last one possibly shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parts {

@@ -71,7 +71,8 @@ pub(super) async fn push(command: &Shared, session: &Session) -> anyhow::Result<
             .hint(format!("to learn what it holds: icefield inventory refresh {vault}"))
             .into());
     }
-    let client = s3::client(session, &sdk_config(session, &RemotePlace::default(), s3::SERVICE).await)?;
+    let client =
+        s3::client(session, &sdk_config(session, &RemotePlace::default(), s3::SERVICE).await)?;
     let before = file.beginning(&client, BEGINNING_BYTES).await?;
     if let Some((beginning, _)) = &before
         && !is_inventory_of(beginning, &name)
@@ -120,7 +121,8 @@ pub(super) async fn push(command: &Shared, session: &Session) -> anyhow::Result<
 pub(super) async fn pull(command: &Shared, session: &Session) -> anyhow::Result<Exit> {
     let Shared { vault, file } = command;
     let KnownVault { catalog, known, name, .. } = session.catalog_of(vault).await?;
-    let client = s3::client(session, &sdk_config(session, &RemotePlace::default(), s3::SERVICE).await)?;
+    let client =
+        s3::client(session, &sdk_config(session, &RemotePlace::default(), s3::SERVICE).await)?;
     if session.global.dry_run {
         session.progress.say(&format!("would take {file} into the catalog of the vault {name}"));
         return Ok(Exit::Done);

@@ -10,7 +10,7 @@ use crate::{
 
 async fn quoted(scene: &Scene, options: &RetrieveOptions) -> Quote {
     let plan = plan(&scene.context, options).await.unwrap();
-    quote(&scene.context, &plan).await.unwrap()
+    quote(&scene.context, &plan.files).await.unwrap()
 }
 
 #[tokio::test]
