@@ -5,6 +5,7 @@ use std::{ffi::OsString, sync::Mutex};
 use icefield_client::{
     TargetError,
     catalog::{Catalog, CatalogError, Run},
+    price::Usd,
     retrieval::RetrieveError,
     transfer::UploadError,
 };
@@ -32,11 +33,13 @@ impl InHand {
         Self { words, begun: Mutex::new(None) }
     }
 
-    /// Notes the command: from here on `icefield watch` goes on with it. `target` is the one that it was given for.
+    /// Notes the command: from here on `icefield watch` goes on with it, for what was `agreed` to. `target` is the one that it
+    /// was given for.
     pub(crate) fn begin(
         &self,
         catalog: &Catalog,
         target: Option<&str>,
+        agreed: Option<Usd>,
         now: Timestamp,
     ) -> anyhow::Result<()> {
         let mut words = self.words.clone();
@@ -45,7 +48,7 @@ impl InHand {
             words.extend([OsString::from("--target"), OsString::from(target)]);
         }
         let run = catalog.begin_run(&words_of(&words))?;
-        let id = catalog.begin_errand(&run, &words, &std::env::current_dir()?, now)?;
+        let id = catalog.begin_errand(&run, &words, &std::env::current_dir()?, agreed, now)?;
         let begun = Begun { catalog: catalog.clone(), id, _run: run };
         *self.begun.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(begun);
         Ok(())

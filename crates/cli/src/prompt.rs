@@ -37,37 +37,53 @@ pub(crate) fn confirm(global: &Global, action: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Asks whether to do what `what` names at these costs, unless it costs nothing or `--max-cost` has answered. `bulk` is what
-/// it costs at the tier that takes longest.
+/// Asks whether to do what `what` names at these costs, unless it costs nothing or a limit has answered: `--max-cost`, or what
+/// was agreed to when the errand that is gone on with was begun. Returns what is agreed to at most. `bulk` is what it costs at
+/// the tier that takes longest.
 ///
 /// # Errors
 ///
-/// When it costs more than `--max-cost`, the answer is no, or nobody can be asked.
+/// When it costs more than the limit, the answer is no, or nobody can be asked. An errand is given up then.
 pub(crate) fn consent(
     session: &Session,
     what: &str,
     costs: &[&Cost],
     max_cost: Option<Usd>,
     bulk: Option<Usd>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Usd> {
     let once: Usd = costs.iter().map(|cost| cost.once()).sum();
     let per_month: Usd = costs.iter().map(|cost| cost.per_month()).sum();
-    match max_cost {
-        Some(most) if once <= most => Ok(()),
-        Some(most) => {
-            let mut refused = Failure::usage(format!(
-                "to {what} costs {once}, and --max-cost is {most}: nothing was started"
-            ));
-            if let Some(bulk) = bulk.filter(|bulk| *bulk < once) {
-                refused = refused.hint(format!("--tier bulk takes longer and costs {bulk}"));
-            }
-            Err(refused
-                .hint(format!("to pay it: --max-cost {}", once.to_string().replace(['$', ','], "")))
-                .hint("or name fewer files; what an earlier run has asked for is not paid again")
-                .into())
-        }
-        None if once == Usd::ZERO && per_month == Usd::ZERO => Ok(()),
-        None if per_month == Usd::ZERO => confirm(&session.global, &format!("{what} for {once}")),
-        None => confirm(&session.global, &format!("{what} for {once} and {per_month} a month")),
+    let begun = session.going_on.as_ref();
+    let Some(most) = begun.and_then(|errand| errand.agreed).or(max_cost) else {
+        let price = match (once, per_month) {
+            (Usd::ZERO, Usd::ZERO) => return Ok(Usd::ZERO),
+            (once, Usd::ZERO) => once.to_string(),
+            (once, per_month) => format!("{once} and {per_month} a month"),
+        };
+        confirm(&session.global, &format!("{what} for {price}"))?;
+        return Ok(once);
+    };
+    if once <= most {
+        return Ok(most);
     }
+    let refused = match begun {
+        Some(errand) => {
+            session.catalog()?.end_errand(errand.id)?;
+            Failure::usage(format!(
+                "to {what} costs {once} by now, and {most} was agreed to: it is given up"
+            ))
+            .hint("to agree to the price of now, type the command again")
+        }
+        None => Failure::usage(format!(
+            "to {what} costs {once}, and --max-cost is {most}: nothing was started"
+        )),
+    };
+    let bulk = bulk.filter(|bulk| *bulk < once);
+    let bulk = bulk.map(|bulk| format!("--tier bulk takes longer and costs {bulk}"));
+    Err(bulk
+        .into_iter()
+        .fold(refused, Failure::hint)
+        .hint(format!("to pay it: --max-cost {}", once.to_string().replace(['$', ','], "")))
+        .hint("or name fewer files; what an earlier run has asked for is not paid again")
+        .into())
 }

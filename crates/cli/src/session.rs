@@ -11,8 +11,9 @@ use std::{
 use icefield_client::{
     Events, Target,
     api::LearnError,
-    catalog::{Catalog, VaultRef},
+    catalog::{Catalog, Errand, VaultRef},
     pattern::nearest_names,
+    price::Usd,
 };
 use icefield_engine::Settings;
 use icefield_protocol::{VaultArn, VaultDescription, VaultName};
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) clock: Arc<dyn Clock>,
     /// Offset of local time from UTC, for timetables.
     pub(crate) local_offset: UtcOffset,
+    /// The errand that is gone on with, where nobody is at hand to be asked.
+    pub(crate) going_on: Option<Errand>,
     hashing: OnceLock<HashPool>,
     errand: InHand,
 }
@@ -56,28 +59,30 @@ impl Session {
             progress,
             clock: Arc::new(SystemClock),
             local_offset,
+            going_on: None,
             hashing: OnceLock::new(),
             errand: InHand::new(words),
         })
     }
 
-    /// Begins another command within this one.
-    pub(crate) fn beside(
-        other: &Self,
-        global: Global,
-        words: Vec<OsString>,
-    ) -> anyhow::Result<Self> {
+    /// Goes on with an errand within this command.
+    pub(crate) fn beside(other: &Self, global: Global, errand: Errand) -> anyhow::Result<Self> {
         let progress = Arc::clone(&other.progress);
-        let session = Self::new(global, words)?;
+        let session = Self::new(global, errand.words.clone())?;
         drop(session.hashing.set(other.hashing()));
-        Ok(Self { progress, ..session })
+        Ok(Self { progress, going_on: Some(errand), ..session })
     }
 
-    /// Notes that the command about a vault is to be gone on with until it has ended.
-    pub(crate) fn begin_errand(&self, catalog: &Catalog, vault: &VaultArg) -> anyhow::Result<()> {
+    /// Notes that the command about a vault is to be gone on with until it has ended, for what was agreed to.
+    pub(crate) fn begin_errand(
+        &self,
+        catalog: &Catalog,
+        vault: &VaultArg,
+        agreed: Option<Usd>,
+    ) -> anyhow::Result<()> {
         let is_named = vault.target.is_some() || self.global.target.is_some();
         let default = (!is_named).then(|| self.config.default_target());
-        self.errand.begin(catalog, default, self.clock.now())
+        self.errand.begin(catalog, default, agreed, self.clock.now())
     }
 
     /// Ends the errand of the command, if it began one and there is nothing to go on with.

@@ -152,10 +152,10 @@ pub(crate) async fn run(command: Migrate, session: &Session) -> anyhow::Result<E
         return close(from, to, Exit::Done).await;
     }
     say_price(&price, (&from, &to), session);
-    consent(session, &what, &price.costs(), command.max_cost, price.bulk)?;
+    let agreed = consent(session, &what, &price.costs(), command.max_cost, price.bulk)?;
     session.progress.note(format!("{} to {what}", session.clock.now()));
     to.target().create_vault(&to.name).await?;
-    session.begin_errand(&from.catalog, &command.source)?;
+    session.begin_errand(&from.catalog, &command.source, Some(agreed))?;
     let mut rows = stdout_rows(session.format()).at_most(ROWS_FOR_PEOPLE);
     let mut unwritten = None;
     let report = migrate(&source, target, options, plan, &mut |outcome| {

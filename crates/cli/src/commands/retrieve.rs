@@ -168,26 +168,25 @@ pub(crate) async fn run(command: Retrieve, session: &Session) -> anyhow::Result<
     let is_partly_refused =
         say_unmatched(&plan.unmatched, &command.pattern, session) || is_partly_refused;
     let price = price(&context, &plan, command.tier, &open, session).await?;
+    let cost = price.as_ref().map(|price| &price.cost);
     if session.global.dry_run {
-        let cost = price.as_ref().map(|price| &price.cost);
         tell_plan(&plan, cost, &open, &command, session)?;
         open.opened.close().await?;
         return Ok(Exit::Done);
     }
-    if let Some(RetrievalCost { cost, bulk }) = &price {
-        let what = format!(
-            "retrieve {} ({}) from {}",
-            count(plan.files.len() as u64, "file"),
-            size(plan.bytes()),
-            open.target().describe(),
-        );
-        if cost.once() > Usd::ZERO {
-            cost::say(cost, session);
-        }
-        consent(session, &what, &[cost], command.max_cost, *bulk)?;
+    if let Some(cost) = cost.filter(|cost| cost.once() > Usd::ZERO) {
+        cost::say(cost, session);
     }
+    let what = format!(
+        "retrieve {} ({}) from {}",
+        count(plan.files.len() as u64, "file"),
+        size(plan.bytes()),
+        open.target().describe(),
+    );
+    let bulk = price.as_ref().and_then(|price| price.bulk);
+    let agreed = consent(session, &what, cost.as_slice(), command.max_cost, bulk)?;
     if command.to != Path::new("-") {
-        session.begin_errand(&open.catalog, &command.vault)?;
+        session.begin_errand(&open.catalog, &command.vault, Some(agreed))?;
     }
     let exit = if command.to == Path::new("-") {
         to_stdout(&context, &options, plan).await?

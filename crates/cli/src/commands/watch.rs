@@ -25,7 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 ///
 /// Uploads, retrievals, migrations and purges that were interrupted, or wait for their jobs, are gone on with, as if the same
 /// commands were typed again in the same folders: what was agreed to then is not asked again, and nothing is started or
-/// paid twice. `icefield status` shows what there is. Credentials and settings are those of this command's environment.
+/// paid twice. What would now cost more than was agreed to is given up. `icefield status` shows what there is. Credentials
+/// and settings are those of this command's environment.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  icefield retrieve cold:films --no-wait; icefield watch    start now, and wait for all of it\n  icefield watch --once                                     one look, for cron: exit code 75 while something is left\n  icefield watch --stay                                     also go on with what is begun later, as a service"
@@ -122,7 +123,7 @@ async fn go_on(errand: &Errand, session: &Session) -> anyhow::Result<Exit> {
     std::env::set_current_dir(&errand.folder)
         .with_context(|| format!("cannot go to {}", shown(&errand.folder)))?;
     let (mut global, mut command) = (cli.global, cli.command);
-    // It was agreed to when it was begun.
+    // It was agreed to when it was begun; what is paid for is held to the price of then.
     global.yes = true;
     global.quiet = session.global.quiet;
     match &mut command {
@@ -131,7 +132,7 @@ async fn go_on(errand: &Errand, session: &Session) -> anyhow::Result<Exit> {
         Command::Vault(Vault::Purge(purge)) => purge.no_wait = true,
         _ => {}
     }
-    let own = Session::beside(session, global, errand.words.clone())?;
+    let own = Session::beside(session, global, errand.clone())?;
     let ended = Box::pin(commands::run(command, &own)).await;
     own.end_errand(&ended)?;
     ended

@@ -216,6 +216,34 @@ fn a_migration_tells_the_price_of_both_places_and_asks() {
 }
 
 #[test]
+fn watch_pays_no_more_than_was_agreed_to() {
+    let billed = Billed::with("", "expedited=1h,standard=1h,bulk=1h");
+    billed.sandbox.write("a", vec![1; 100]);
+    billed.run(["upload", "west:v", "a"]).ended(0);
+    let retrieve = ["retrieve", "west:v", "--to", "back", "--no-wait", "--tier", "expedited"];
+    let migrate = ["migrate", "west:v", "own:w", "--no-wait"];
+    billed.run([&retrieve[..], &["--yes"]].concat()).ended(75);
+    billed.run([&migrate[..], &["--max-cost", "0.0001"]].concat()).ended(75);
+    billed.run(["watch", "--once"]).ended(75).says("2 commands not done yet");
+    // More than was there when both were begun.
+    let more = ["b", "c", "d", "e"];
+    for name in more {
+        billed.sandbox.write(name, name);
+    }
+    billed.run([&["upload", "west:v"][..], &more].concat()).ended(0);
+    billed
+        .run(["watch", "--once"])
+        .ended(3)
+        .says("by now, and $0.0101 was agreed to: it is given up")
+        .says("type the command again")
+        .says("by now, and $0.0001 was agreed to");
+    let jobs = billed.run(["job", "list", "west:v", "--output", "jsonl"]).ended(0);
+    assert_eq!(jobs.json_lines().len(), 1, "nothing more was started");
+    billed.run(["watch", "--once"]).ended(0).says("nothing is left to do");
+    billed.end();
+}
+
+#[test]
 fn a_unit_of_capacity_has_its_price_from_the_table() {
     let billed = Billed::new();
     let would = billed.run(["capacity", "purchase", "west:", "-n", "--output", "json"]).ended(0);

@@ -1,7 +1,8 @@
 //! Errands: commands that were begun and have not ended, so that somebody else can go on with them.
 //!
 //! What a run has done is in the other journals; an errand is what was wanted, in the user's own words. The same words in
-//! the same folder are the same errand, so whoever types a command again and ends it has ended the errand.
+//! the same folder are the same errand, so whoever types a command again and ends it has ended the errand. What the words
+//! do not tell is the price that the user has agreed to.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,6 +13,7 @@ use icefield_protocol::Timestamp;
 use rusqlite::params;
 
 use super::{Catalog, CatalogError, Run, native, run::Living};
+use crate::price::Usd;
 
 /// A command that has begun and not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +26,14 @@ pub struct Errand {
     pub folder: PathBuf,
     /// When it was given first.
     pub begun: Timestamp,
+    /// What its user has agreed to pay for it at most; none where nobody was asked.
+    pub agreed: Option<Usd>,
     /// Whether a run that is alive does it.
     pub held: bool,
 }
 
 impl Catalog {
-    /// Notes a command that `run` begins, or goes on with; returns its number.
+    /// Notes a command that `run` begins, or goes on with, and what its user has `agreed` to pay; returns its number.
     ///
     /// # Errors
     ///
@@ -39,14 +43,22 @@ impl Catalog {
         run: &Run,
         words: &[OsString],
         folder: &Path,
+        agreed: Option<Usd>,
         now: Timestamp,
     ) -> Result<i64, CatalogError> {
         let words = joined(words);
         self.write(|tx| {
             tx.execute(
-                "INSERT INTO errand (words, folder, begun, run) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (words, folder) DO UPDATE SET run = excluded.run",
-                params![words, native::to_bytes(folder), now.unix_millis(), run.name()],
+                "INSERT INTO errand (words, folder, begun, run, agreed) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (words, folder)
+                     DO UPDATE SET run = excluded.run, agreed = excluded.agreed",
+                params![
+                    words,
+                    native::to_bytes(folder),
+                    now.unix_millis(),
+                    run.name(),
+                    agreed.map(|usd| usd.nanos().cast_signed())
+                ],
             )?;
             let id = "SELECT id FROM errand WHERE words = ? AND folder = ?";
             Ok(tx.query_row(id, params![words, native::to_bytes(folder)], |row| row.get(0))?)
@@ -69,8 +81,9 @@ impl Catalog {
     pub fn errands(&self) -> Result<Vec<Errand>, CatalogError> {
         let mut living = Living::new(self);
         self.read(|connection| {
-            let mut select = connection
-                .prepare_cached("SELECT id, words, folder, begun, run FROM errand ORDER BY id")?;
+            let mut select = connection.prepare_cached(
+                "SELECT id, words, folder, begun, run, agreed FROM errand ORDER BY id",
+            )?;
             let mut rows = select.query([])?;
             let mut errands = Vec::new();
             while let Some(row) = rows.next()? {
@@ -79,6 +92,9 @@ impl Catalog {
                     words: split(row.get(1)?),
                     folder: native::from_bytes(row.get(2)?),
                     begun: Timestamp::from_unix_millis(row.get(3)?),
+                    agreed: row
+                        .get::<_, Option<i64>>(5)?
+                        .map(|nanos| Usd::from_nanos(nanos.cast_unsigned())),
                     held: living.holds(row.get::<_, Option<String>>(4)?.as_deref())?,
                 });
             }

@@ -18,7 +18,8 @@ const APPLICATION_ID: i64 = 0x4943_4543;
 const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The step from each version to the next; the version is their number.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const MIGRATIONS: &[&str] =
+    &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 const VERSION_1: &str = "
 CREATE TABLE vault (
@@ -202,6 +203,9 @@ const VERSION_6: &str = "
 ALTER TABLE vault ADD COLUMN inventoried INTEGER;
 ALTER TABLE entry ADD COLUMN sent INTEGER;
 ";
+
+/// What the user of a command has agreed to pay for it, in billionths of a dollar; null where nobody was asked.
+const VERSION_7: &str = "ALTER TABLE errand ADD COLUMN agreed INTEGER;";
 
 /// The folder beside the catalog where runs keep their lock files.
 pub(super) fn runs(path: &Path) -> PathBuf {

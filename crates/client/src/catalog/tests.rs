@@ -14,7 +14,7 @@ use super::{
     Catalog, CatalogError, Claim, ClaimRequest, Claimed, ClaimedRetrieval, DuplicateTotals, Entry,
     EntryQuery, FileTime, Identity, JournalledPart, Kind, Retrieval, RetrievalKey, VaultRef,
 };
-use crate::{path::CatalogPath, pattern::Pattern, target::PartMark};
+use crate::{path::CatalogPath, pattern::Pattern, price::Usd, target::PartMark};
 
 const NOW: Timestamp = at(1_000);
 
@@ -276,7 +276,7 @@ fn foreign_torn_and_newer_files_are_refused() {
 
     Connection::open(&at).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Catalog::open(&at).unwrap_err();
-    assert!(matches!(error, CatalogError::Newer { found: 99, known: 6, .. }), "{error:?}");
+    assert!(matches!(error, CatalogError::Newer { found: 99, known: 7, .. }), "{error:?}");
 }
 
 #[test]
@@ -590,4 +590,27 @@ fn of_a_file_and_a_path_below_it_of_the_same_time_the_later_record_counts() {
     assert_eq!(names(&all(&catalog, vault, EntryQuery::default())), [("a", "A")]);
     catalog.record(vault, &[file("a/c", "AC", at(1))]).unwrap();
     assert_eq!(names(&all(&catalog, vault, EntryQuery::default())), [("a/c", "AC")]);
+}
+
+/// Errands of catalogs before version 7 have no price that was agreed to.
+#[test]
+fn an_errand_keeps_the_price_that_was_agreed_to_last() {
+    let (_dir, catalog, _) = catalog();
+    let words = ["retrieve", "west:v"].map(Into::into);
+    let begin = |catalog: &Catalog, agreed| {
+        let run = catalog.begin_run("retrieve").unwrap();
+        catalog.begin_errand(&run, &words, Path::new("/home"), agreed, NOW).unwrap()
+    };
+    let agreed = |catalog: &Catalog| catalog.errands().unwrap()[0].agreed;
+    let first = begin(&catalog, Some(Usd::from_nanos(7)));
+    assert_eq!(agreed(&catalog), Some(Usd::from_nanos(7)));
+    assert_eq!(begin(&catalog, Some(Usd::from_nanos(u64::MAX))), first);
+    assert_eq!(agreed(&catalog), Some(Usd::from_nanos(u64::MAX)));
+
+    let at = catalog.path().to_path_buf();
+    drop(catalog);
+    let old = Connection::open(&at).unwrap();
+    old.execute_batch("ALTER TABLE errand DROP COLUMN agreed; PRAGMA user_version = 6").unwrap();
+    drop(old);
+    assert_eq!(agreed(&Catalog::open(&at).unwrap()), None);
 }

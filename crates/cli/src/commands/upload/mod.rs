@@ -215,7 +215,7 @@ pub(crate) async fn run(command: Upload, session: &Session) -> anyhow::Result<Ex
     let input = say_beginning(&command, &options, input, &selection, &open, session).await?;
     let is_stream = matches!(input, Input::Stream(_));
     if !is_stream && !session.global.dry_run {
-        session.begin_errand(&open.catalog, &command.vault)?;
+        session.begin_errand(&open.catalog, &command.vault, None)?;
     }
     let mut told = Told::new(&command, session)?;
     let context = UploadContext {

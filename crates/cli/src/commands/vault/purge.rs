@@ -63,7 +63,7 @@ pub(super) async fn run(command: Purge, session: &Session) -> anyhow::Result<Exi
         cost::say(cost, session);
     }
     confirm(&session.global, &format!("{what}{for_what}"))?;
-    session.begin_errand(&open.catalog, &command.vault)?;
+    session.begin_errand(&open.catalog, &command.vault, None)?;
     let purged = remove::purge(&context(&open, session), command.no_wait).await?;
     session.progress.finish();
     let name = open.name.clone();
