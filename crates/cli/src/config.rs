@@ -259,3 +259,18 @@ fn variable(name: &str) -> Option<String> {
 fn variable_path(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{File, TargetConfig};
+
+    #[test]
+    fn the_documented_configuration_is_one() {
+        let page = include_str!("../../../docs/configuration.md");
+        let (_, ours) = page.split_once("## Client commands").unwrap();
+        let (_, block) = ours.split_once("```toml\n").unwrap();
+        let file: File = toml::from_str(block.split_once("```").unwrap().0).unwrap();
+        let kinds: Vec<_> = file.target.values().map(TargetConfig::kind).collect();
+        assert_eq!(kinds, ["s3", "embedded", "vault-api"]);
+    }
+}
