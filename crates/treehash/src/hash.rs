@@ -6,9 +6,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::sha256::sha256;
 
 const HASH_LEN: usize = 32;
 const HEX_LEN: usize = 2 * HASH_LEN;
@@ -49,12 +50,6 @@ pub enum ParseHashError {
     /// A byte, counted from 0, is not a hex digit.
     #[error("a SHA-256 hash has 64 hex digits, but byte {0} is not one")]
     Digit(usize),
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; HASH_LEN] {
-    let mut out = [0; HASH_LEN];
-    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    out
 }
 
 fn parse_hex(text: &str) -> Result<[u8; HASH_LEN], ParseHashError> {

@@ -15,6 +15,7 @@ mod hasher;
 mod leaf;
 mod pool;
 pub mod range;
+mod sha256;
 
 pub use hash::{LinearHash, ParseHashError, TreeHash};
 pub use hasher::{Hashed, Hasher, Roles};

@@ -1,0 +1,40 @@
+//! x86-64: SHA-NI for a message or two, AVX-512 and AVX2 for many.
+//!
+//! # Safety
+//!
+//! The kernels are functions with target features, sound to call only where the processor has these. Each is reached
+//! through a type whose only value is private to its module and handed out by `detected`, after the processor has been
+//! asked. Beside these calls only loads and stores between arrays and registers are unsafe.
+//!
+//! No kernel mixes SHA-NI with wide registers: its instructions have the old encoding, which is slow by a factor of a
+//! hundred while the upper halves of registers are in use.
+
+mod avx2;
+mod avx512;
+mod rounds;
+mod sha_ni;
+
+use super::kernels::{Kernels, Lanes, Streams, Wide};
+use super::portable::Portable;
+
+/// Returns what this machine can run, the fastest first.
+pub(super) fn candidates() -> Vec<Kernels> {
+    let mut candidates = Vec::new();
+    if let Some(streams) = sha_ni::detected() {
+        let alone = Kernels { streams, wide: None };
+        // Two streams of SHA-NI are faster than the eight lanes of AVX2.
+        candidates.extend(avx512::detected().map(|lanes| beside_sha_ni(streams, lanes)));
+        candidates.push(alone);
+    }
+    candidates.extend([avx512::detected(), avx2::detected()].into_iter().flatten().map(alone));
+    candidates
+}
+
+fn beside_sha_ni(streams: &'static dyn Streams, lanes: &'static dyn Lanes) -> Kernels {
+    Kernels { streams, wide: Some(Wide { lanes, fewest_single: 10, fewest_twin: 8 }) }
+}
+
+/// Beside the library without SHA-NI, which is slow enough for a few lanes to be faster.
+fn alone(lanes: &'static dyn Lanes) -> Kernels {
+    Kernels { streams: &Portable, wide: Some(Wide { lanes, fewest_single: 4, fewest_twin: 4 }) }
+}
