@@ -1,11 +1,11 @@
 //! One stream on one thread: both hashes in one read of the data.
 
 use std::fmt;
-
-use aws_lc_rs::digest::{Context, SHA256};
+use std::mem;
 
 use crate::hash::{LinearHash, TreeHash};
-use crate::leaf::LEAF_SIZE;
+use crate::leaf::{LEAF_SIZE, LEAF_SIZE_BYTES};
+use crate::sha256::{BLOCK_SIZE, Block, MAX_LANES, State, kernels};
 
 /// What to compute beside the tree hash, which is always computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +39,18 @@ impl Hashed {
 
 /// Hashes one stream on the calling thread, in chunks of any length.
 ///
-/// The two SHA-256 states advance together over pieces that stay in the first-level cache.
+/// The bytes are read once: both hashes advance in one pass, and whole leaves in a long chunk go to the kernels several at
+/// a time where the tree hash alone is wanted. Up to the end of its first leaf a stream has but one hash.
 pub struct Hasher {
     size: u64,
-    leaf: Context,
-    leaf_filled: usize,
+    /// The hash of the leaf that is not complete.
+    leaf: State,
+    /// The linear hash, when it is wanted; behind until the first leaf ends, where it is that of the leaf.
+    linear: Option<State>,
+    /// The block that is not complete, from the start.
+    partial: Block,
     leaves: Vec<TreeHash>,
-    linear: Option<Context>,
 }
-
-/// Length of the pieces over which both states advance in turn: small enough to be read from memory once.
-const STRIDE: usize = 16 << 10;
 
 impl Hasher {
     /// Begins an empty stream.
@@ -57,45 +58,94 @@ impl Hasher {
     pub fn new(roles: Roles) -> Self {
         Self {
             size: 0,
-            leaf: Context::new(&SHA256),
-            leaf_filled: 0,
+            leaf: State::INITIAL,
+            linear: roles.linear.then_some(State::INITIAL),
+            partial: [0; BLOCK_SIZE],
             leaves: Vec::new(),
-            linear: roles.linear.then(|| Context::new(&SHA256)),
         }
     }
 
     /// Adds the next bytes of the stream.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let length = bytes.len().min(LEAF_SIZE - self.leaf_filled).min(STRIDE);
-            let (piece, rest) = bytes.split_at(length);
-            self.leaf.update(piece);
-            if let Some(linear) = &mut self.linear {
-                linear.update(piece);
-            }
-            self.size += piece.len() as u64;
-            self.leaf_filled += piece.len();
-            if self.leaf_filled == LEAF_SIZE {
-                self.end_leaf();
-            }
-            bytes = rest;
+            let filled = self.filled(LEAF_SIZE);
+            bytes = if self.linear.is_none() && filled == 0 && bytes.len() >= LEAF_SIZE {
+                self.add_leaves(bytes)
+            } else {
+                let (piece, rest) = bytes.split_at(bytes.len().min(LEAF_SIZE - filled));
+                self.add(piece);
+                rest
+            };
         }
     }
 
     /// Ends the stream.
     #[must_use]
     pub fn finish(mut self) -> Hashed {
-        if self.leaf_filled > 0 {
-            self.end_leaf();
+        let rest = self.filled(BLOCK_SIZE);
+        if self.filled(LEAF_SIZE) > 0 {
+            self.end_leaf(rest);
         }
-        let linear = self.linear.map(|context| LinearHash::from_bytes(ended(context)));
-        Hashed::new(self.size, self.leaves, linear)
+        let hashed = Hashed::new(self.size, self.leaves, None);
+        let linear = self.linear.map(|state| match *hashed.leaves {
+            [leaf] => LinearHash::of_single_leaf(leaf),
+            _ => LinearHash::from_bytes(kernels().ended(state, &self.partial[..rest], self.size)),
+        });
+        Hashed { linear, ..hashed }
     }
 
-    fn end_leaf(&mut self) {
-        let leaf = std::mem::replace(&mut self.leaf, Context::new(&SHA256));
-        self.leaves.push(TreeHash::from_bytes(ended(leaf)));
-        self.leaf_filled = 0;
+    /// Takes up the whole leaves that `bytes` begin with, and returns what follows.
+    fn add_leaves<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (whole, rest) = bytes.as_chunks::<LEAF_SIZE>();
+        for batch in whole.chunks(MAX_LANES) {
+            let batch: Vec<&[u8]> = batch.iter().map(<[u8; LEAF_SIZE]>::as_slice).collect();
+            self.leaves.extend(kernels().digests(&batch).into_iter().map(TreeHash::from_bytes));
+        }
+        self.size += (bytes.len() - rest.len()) as u64;
+        rest
+    }
+
+    /// Takes up bytes of one leaf.
+    fn add(&mut self, piece: &[u8]) {
+        let filled = self.filled(BLOCK_SIZE);
+        let (head, body) = piece.split_at(piece.len().min((BLOCK_SIZE - filled) % BLOCK_SIZE));
+        let (blocks, rest) = body.as_chunks();
+        self.partial[filled..filled + head.len()].copy_from_slice(head);
+        if filled > 0 && filled + head.len() == BLOCK_SIZE {
+            self.advance(&[self.partial]);
+        }
+        self.advance(blocks);
+        if !rest.is_empty() {
+            self.partial[..rest.len()].copy_from_slice(rest);
+        }
+        self.size += piece.len() as u64;
+        if self.filled(LEAF_SIZE) == 0 {
+            self.end_leaf(0);
+        }
+    }
+
+    fn advance(&mut self, blocks: &[Block]) {
+        match &mut self.linear {
+            Some(linear) if !self.leaves.is_empty() => {
+                kernels().twin([&mut self.leaf, linear], blocks);
+            }
+            _ => kernels().one(&mut self.leaf, blocks),
+        }
+    }
+
+    fn end_leaf(&mut self, rest: usize) {
+        if self.leaves.is_empty() {
+            self.linear = self.linear.and(Some(self.leaf));
+        }
+        let leaf = mem::replace(&mut self.leaf, State::INITIAL);
+        let length = self.size - self.leaves.len() as u64 * LEAF_SIZE_BYTES;
+        let digest = kernels().ended(leaf, &self.partial[..rest], length);
+        self.leaves.push(TreeHash::from_bytes(digest));
+    }
+
+    /// Returns how much of the last leaf or block is there, 0 when it is whole.
+    fn filled(&self, unit: usize) -> usize {
+        usize::try_from(self.size % unit as u64).expect("less than a leaf")
     }
 }
 
@@ -106,11 +156,4 @@ impl fmt::Debug for Hasher {
             .field("linear", &self.linear.is_some())
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the digest of a SHA-256 context.
-pub(crate) fn ended(context: Context) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
-    out
 }

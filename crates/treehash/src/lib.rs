@@ -10,6 +10,7 @@
 //! * [`leaves`] is the kernel under both: many independent pieces in one call.
 //! * [`range`] says which byte ranges are nodes of the tree.
 
+mod chain;
 mod hash;
 mod hasher;
 mod leaf;

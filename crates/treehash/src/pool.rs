@@ -1,15 +1,19 @@
 //! The hashing service: many streams, few threads, one byte budget.
 //!
 //! A [`HashStream`] cuts what is submitted into leaves (slices of the caller's buffer where it can) and queues each
-//! one as soon as the budget has room for it. Workers take leaves of any stream, several at once, for the kernel; the
-//! linear hash of a stream is a queue of its own that one worker at a time advances, in order.
+//! one as soon as the budget has room for it. Without a linear hash, workers take leaves of any stream, several at once,
+//! for the lanes of the kernel. With one, the leaves of a stream are a queue of their own, the *chain*, that one worker
+//! at a time advances, in order: it makes both hashes of a leaf in one pass, and those of as many streams as fit into the
+//! lanes together. Only when a chain falls behind do idle workers take over the leaves at its end, and leave to it the
+//! linear hash alone.
 //!
 //! # Why it cannot deadlock
 //!
 //! A share of the budget is only ever held by a *queued leaf*, and a queued leaf needs nothing but a worker to be
-//! finished: workers never wait for the budget, for a stream, or for each other's leaves. What a stream keeps back (an
-//! incomplete leaf, or its first leaf until it is known whether more follows) holds no share; that floor of at most
-//! one leaf per stream is memory outside the budget. Waiting streams are served first come, first served.
+//! finished: workers never wait for the budget, for a stream, or for each other's leaves. Chains and leaves without one
+//! take turns, so neither waits for the other to run out. What a stream keeps back (an incomplete leaf) holds no share;
+//! that floor of less than one leaf per stream is memory outside the budget. Waiting streams are served first come,
+//! first served.
 
 mod stream;
 mod work;

@@ -22,7 +22,8 @@ mod tests;
 #[expect(unsafe_code, reason = "loads into registers, and calls of what was detected")]
 mod x86;
 
-pub(crate) use kernels::kernels;
+pub(crate) use advance::Job;
+pub(crate) use kernels::{MAX_LANES, kernels};
 
 /// Length of a block in bytes.
 pub(crate) const BLOCK_SIZE: usize = 64;

@@ -5,13 +5,13 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::Context;
 use bytes::{Bytes, BytesMut};
 
 use super::HashPool;
 use super::work::{Leaf, Progress};
+use crate::chain::Chain;
 use crate::hash::{LinearHash, TreeHash};
-use crate::hasher::{Hashed, Roles, ended};
+use crate::hasher::{Hashed, Roles};
 use crate::leaf::LEAF_SIZE;
 
 /// A stream that ends at or below this length is hashed by its caller: handing it over would cost more.
@@ -55,8 +55,8 @@ impl HashStream {
     pub async fn submit(&mut self, bytes: Bytes) {
         self.size += bytes.len() as u64;
         self.whole.extend(self.tail.cut(bytes));
-        while self.may_queue() {
-            self.queue_next(self.roles.linear).await;
+        while !self.whole.is_empty() {
+            self.queue_next().await;
         }
     }
 
@@ -64,37 +64,28 @@ impl HashStream {
     pub async fn finish(mut self) -> Hashed {
         let tail = mem::take(&mut self.tail).into_bytes();
         if self.queued == 0 && self.whole.is_empty() && tail.len() <= INLINE_MAX_BYTES {
-            let leaf = TreeHash::of_leaf(&tail);
-            return self.hashed(vec![leaf], None);
+            return self.hashed(vec![TreeHash::of_leaf(&tail)], &Chain::default());
         }
         if !tail.is_empty() {
             self.whole.push_back(tail);
         }
-        // A stream of one leaf has one digest for both roles.
-        let linear = self.roles.linear && self.queued + self.whole.len() > 1;
         while !self.whole.is_empty() {
-            self.queue_next(linear).await;
+            self.queue_next().await;
         }
         let (leaves, chain) = self.progress.ended(self.queued).await;
-        self.hashed(leaves, chain.filter(|_| linear))
+        self.hashed(leaves, &chain)
     }
 
-    fn hashed(&self, leaves: Vec<TreeHash>, chain: Option<Context>) -> Hashed {
-        let linear = self.roles.linear.then(|| match chain {
-            Some(context) => LinearHash::from_bytes(ended(context)),
-            None => LinearHash::of_single_leaf(leaves[0]),
+    fn hashed(&self, leaves: Vec<TreeHash>, chain: &Chain) -> Hashed {
+        let linear = self.roles.linear.then(|| match *leaves {
+            // A stream of one leaf has one digest for both roles.
+            [leaf] => LinearHash::of_single_leaf(leaf),
+            _ => chain.finish(),
         });
         Hashed::new(self.size, leaves, linear)
     }
 
-    /// The first leaf waits until more follows, because one leaf alone needs no linear chain.
-    fn may_queue(&self) -> bool {
-        let only_leaf = self.queued == 0 && self.whole.len() == 1 && self.tail.is_empty();
-        let kept_back = self.roles.linear && only_leaf;
-        !self.whole.is_empty() && !kept_back
-    }
-
-    async fn queue_next(&mut self, linear: bool) {
+    async fn queue_next(&mut self) {
         let Some(leaf) = self.whole.front() else { return };
         let length = u32::try_from(leaf.len()).expect("a leaf is 1 MiB at most");
         let permit = Arc::clone(&self.pool.inner.budget)
@@ -104,7 +95,7 @@ impl HashStream {
         // From here on nothing waits, so a dropped future leaves the leaf either here or queued.
         let Some(bytes) = self.whole.pop_front() else { return };
         let leaf = Arc::new(Leaf::new(bytes, permit));
-        self.pool.inner.queue.push(&self.progress, self.queued, leaf, linear);
+        self.pool.inner.queue.push(&self.progress, self.queued, leaf, self.roles.linear);
         self.queued += 1;
     }
 }
@@ -135,10 +126,6 @@ enum Tail {
 }
 
 impl Tail {
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn len(&self) -> usize {
         match self {
             Self::Empty => 0,

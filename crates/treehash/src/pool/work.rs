@@ -6,15 +6,16 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use crate::chain::{self, Chain};
 use crate::hash::TreeHash;
 use crate::leaf::leaves;
+use crate::sha256::{MAX_LANES, kernels};
 
-/// Leaves handed to the kernel in one call at most.
-const BATCH_LEAVES: usize = 16;
+/// Leaves that wait behind a chain, from which on other workers take some of them over.
+const HELP_LEAVES: usize = 8;
 
 /// The bytes of a queued leaf with their share of the budget, which is free again when both roles are done.
 pub(super) struct Leaf {
@@ -28,10 +29,19 @@ impl Leaf {
     }
 }
 
+/// A leaf of which the hash is wanted, without a link.
 struct LeafJob {
     index: usize,
     leaf: Arc<Leaf>,
     progress: Arc<Progress>,
+}
+
+/// A leaf that the linear chain of its stream has to take up.
+struct Link {
+    index: usize,
+    leaf: Arc<Leaf>,
+    /// Whether the hash of the leaf is made with it; else another worker has taken that over.
+    hash_leaf: bool,
 }
 
 /// What the workers have done for one stream.
@@ -48,11 +58,13 @@ struct State {
     /// Leaf hashes and links of the linear chain still to be done.
     pending: usize,
     /// `None` while a worker has it.
-    chain: Option<Context>,
+    chain: Option<Chain>,
     /// Leaves that the linear chain still has to take up, in order.
-    links: VecDeque<Arc<Leaf>>,
+    links: VecDeque<Link>,
     /// Whether the chain is queued or in a worker's hand.
     chain_scheduled: bool,
+    /// Whether the stream is queued for help.
+    help_scheduled: bool,
 }
 
 impl Default for State {
@@ -60,28 +72,45 @@ impl Default for State {
         Self {
             leaves: Vec::new(),
             pending: 0,
-            chain: Some(Context::new(&SHA256)),
+            chain: Some(Chain::default()),
             links: VecDeque::new(),
             chain_scheduled: false,
+            help_scheduled: false,
         }
     }
 }
 
+/// What has to be queued for a stream.
+struct Due {
+    chain: bool,
+    help: bool,
+}
+
 impl State {
-    /// Makes room for the next leaf, and for its link; returns whether the chain has to be queued.
-    fn expect_leaf(&mut self, link: Option<Arc<Leaf>>) -> bool {
+    /// Makes room for the next leaf.
+    fn expect_leaf(&mut self) {
         self.leaves.push(TreeHash::from_bytes([0; 32]));
         self.pending += 1;
-        let Some(link) = link else { return false };
+    }
+
+    fn push_link(&mut self, link: Link) -> Due {
         self.pending += 1;
         self.links.push_back(link);
-        !mem::replace(&mut self.chain_scheduled, true)
+        self.schedule()
+    }
+
+    /// Says what has to be queued now, and takes it for queued.
+    fn schedule(&mut self) -> Due {
+        let chain = !self.links.is_empty() && !mem::replace(&mut self.chain_scheduled, true);
+        let waiting = self.links.iter().filter(|link| link.hash_leaf).count();
+        let help = waiting >= HELP_LEAVES && !mem::replace(&mut self.help_scheduled, true);
+        Due { chain, help }
     }
 }
 
 impl Progress {
     /// Waits until `queued` leaves are done and returns them with the linear chain.
-    pub(super) async fn ended(&self, queued: usize) -> (Vec<TreeHash>, Option<Context>) {
+    pub(super) async fn ended(&self, queued: usize) -> (Vec<TreeHash>, Chain) {
         loop {
             // Created before the check, so a notification in between is not lost.
             let idle = self.idle.notified();
@@ -89,7 +118,9 @@ impl Progress {
                 let mut state = lock(&self.state);
                 if state.pending == 0 {
                     debug_assert_eq!(state.leaves.len(), queued, "every queued leaf has its place");
-                    return (mem::take(&mut state.leaves), state.chain.take());
+                    let chain =
+                        state.chain.take().expect("no worker has it while nothing is pending");
+                    return (mem::take(&mut state.leaves), chain);
                 }
             }
             idle.await;
@@ -108,32 +139,55 @@ impl Progress {
     fn leaf_done(&self, index: usize, hash: TreeHash) {
         let mut state = lock(&self.state);
         state.leaves[index] = hash;
-        self.one_done(&mut state);
+        self.done(&mut state, 1);
     }
 
-    /// Takes up one link of the chain; returns whether more wait.
-    fn advance_chain(&self) -> bool {
-        let (mut chain, link) = {
-            let mut state = lock(&self.state);
-            let (Some(link), Some(chain)) = (state.links.pop_front(), state.chain.take()) else {
-                state.chain_scheduled = false;
-                return false;
-            };
-            (chain, link)
-        };
-        if !self.is_cancelled() {
-            chain.update(&link.bytes);
+    /// Hands out the chain with its next link, unless nobody waits for it any more.
+    fn take_link(&self) -> Option<(Chain, Link)> {
+        let mut state = lock(&self.state);
+        if self.is_cancelled() {
+            state.links.clear();
         }
-        drop(link);
+        let link = state.links.pop_front();
+        state.chain_scheduled = link.is_some();
+        let link = link?;
+        Some((state.chain.take()?, link))
+    }
+
+    /// Takes the chain back, with the hash of leaf `index` if it was made.
+    fn link_done(&self, chain: Chain, index: usize, hash: Option<TreeHash>) -> Due {
         let mut state = lock(&self.state);
         state.chain = Some(chain);
-        state.chain_scheduled = !state.links.is_empty();
-        self.one_done(&mut state);
-        state.chain_scheduled
+        state.chain_scheduled = false;
+        if let Some(hash) = hash {
+            state.leaves[index] = hash;
+        }
+        self.done(&mut state, 1 + usize::from(hash.is_some()));
+        state.schedule()
     }
 
-    fn one_done(&self, state: &mut State) {
-        state.pending -= 1;
+    /// Takes over the last half of the leaves that wait behind the chain, so that the two do not meet soon.
+    fn help(self: &Arc<Self>) -> Vec<LeafJob> {
+        let mut state = lock(&self.state);
+        state.help_scheduled = false;
+        let waiting = state.links.iter_mut().filter(|link| link.hash_leaf);
+        let waiting: Vec<_> = waiting.collect();
+        let count = (waiting.len() / 2).min(MAX_LANES);
+        let taken = waiting.into_iter().rev().take(count);
+        taken
+            .map(|link| {
+                link.hash_leaf = false;
+                LeafJob {
+                    index: link.index,
+                    leaf: Arc::clone(&link.leaf),
+                    progress: Arc::clone(self),
+                }
+            })
+            .collect()
+    }
+
+    fn done(&self, state: &mut State, count: usize) {
+        state.pending -= count;
         if state.pending == 0 {
             self.idle.notify_one();
         }
@@ -149,15 +203,21 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Work {
+    /// Leaves of streams without a linear chain.
     leaves: VecDeque<LeafJob>,
     /// Streams whose linear chain has links; each at most once.
     chains: VecDeque<Arc<Progress>>,
+    /// Streams whose chain does not keep up; each at most once.
+    behind: VecDeque<Arc<Progress>>,
+    /// Chains and leaves take turns while there are both.
+    leaves_next: bool,
     stopping: bool,
 }
 
 enum Turn {
-    Chain(Arc<Progress>),
+    Chains(Vec<Arc<Progress>>),
     Leaves(Vec<LeafJob>),
+    Help(Arc<Progress>),
 }
 
 impl Queue {
@@ -165,7 +225,7 @@ impl Queue {
         Self { workers, work: Mutex::new(Work::default()), available: Condvar::new() }
     }
 
-    /// Queues the leaf `index` of a stream, and with `linear` its link of the chain. Leaves come in order.
+    /// Queues the leaf `index` of a stream, with `linear` as a link of the chain. Leaves come in order.
     pub(super) fn push(
         &self,
         progress: &Arc<Progress>,
@@ -173,15 +233,31 @@ impl Queue {
         leaf: Arc<Leaf>,
         linear: bool,
     ) {
-        let link = linear.then(|| Arc::clone(&leaf));
-        let chain_due = lock(&progress.state).expect_leaf(link);
-        let mut work = lock(&self.work);
-        work.chains.extend(chain_due.then(|| Arc::clone(progress)));
-        work.leaves.push_back(LeafJob { index, leaf, progress: Arc::clone(progress) });
-        drop(work);
-        self.available.notify_one();
-        if chain_due {
+        let mut state = lock(&progress.state);
+        state.expect_leaf();
+        if linear {
+            let due = state.push_link(Link { index, leaf, hash_leaf: true });
+            drop(state);
+            self.schedule([(progress, due)]);
+        } else {
+            drop(state);
+            let job = LeafJob { index, leaf, progress: Arc::clone(progress) };
+            lock(&self.work).leaves.push_back(job);
             self.available.notify_one();
+        }
+    }
+
+    fn schedule<'a>(&self, streams: impl IntoIterator<Item = (&'a Arc<Progress>, Due)>) {
+        let mut work = lock(&self.work);
+        for (progress, due) in streams {
+            if due.chain {
+                work.chains.push_back(Arc::clone(progress));
+                self.available.notify_one();
+            }
+            if due.help {
+                work.behind.push_back(Arc::clone(progress));
+                self.available.notify_one();
+            }
         }
     }
 
@@ -195,37 +271,77 @@ impl Queue {
     pub(super) fn serve(&self) {
         while let Some(turn) = self.next() {
             match turn {
-                Turn::Chain(progress) => {
-                    if progress.advance_chain() {
-                        lock(&self.work).chains.push_back(progress);
-                        // This worker may take another chain first, so a sleeping one is offered this one.
-                        self.available.notify_one();
-                    }
-                }
+                Turn::Chains(streams) => self.advance_chains(&streams),
                 Turn::Leaves(jobs) => hash_leaves(jobs),
+                Turn::Help(progress) => hash_leaves(progress.help()),
             }
         }
     }
 
-    /// Chains go first, as they are serial and everything else can overtake them. They cannot starve the leaves: a
-    /// chain has no more links than the budget has queued leaves, and those are freed only when both are done.
     fn next(&self) -> Option<Turn> {
         let mut work = lock(&self.work);
         loop {
             if work.stopping {
                 return None;
             }
-            if let Some(progress) = work.chains.pop_front() {
-                return Some(Turn::Chain(progress));
-            }
-            if !work.leaves.is_empty() {
-                // A fair share, so that a short queue is still hashed by all workers at once.
-                let share = work.leaves.len().div_ceil(self.workers.get()).min(BATCH_LEAVES);
-                return Some(Turn::Leaves(work.leaves.drain(..share).collect()));
+            if let Some(turn) = work.take(self.workers) {
+                return Some(turn);
             }
             work = self.available.wait(work).unwrap_or_else(PoisonError::into_inner);
         }
     }
+
+    /// Takes up one link of every chain, together in one call.
+    fn advance_chains(&self, streams: &[Arc<Progress>]) {
+        let mut taken: Vec<_> = streams
+            .iter()
+            .filter_map(|progress| {
+                progress.take_link().map(|(chain, link)| (progress, chain, link))
+            })
+            .collect();
+        let mut links: Vec<_> = taken
+            .iter_mut()
+            .map(|(_, chain, link)| chain::Link {
+                chain,
+                leaf: &link.leaf.bytes,
+                hash_leaf: link.hash_leaf,
+            })
+            .collect();
+        let hashes = chain::advance(&mut links);
+        let done = taken.into_iter().zip(hashes).map(
+            |((progress, chain, Link { index, leaf, .. }), hash)| {
+                // Its share of the budget is free before the stream is told.
+                drop(leaf);
+                (progress, progress.link_done(chain, index, hash))
+            },
+        );
+        let done: Vec<_> = done.collect();
+        self.schedule(done);
+    }
+}
+
+impl Work {
+    fn take(&mut self, workers: NonZeroUsize) -> Option<Turn> {
+        let chains_next = self.leaves.is_empty() || !self.leaves_next;
+        if chains_next && !self.chains.is_empty() {
+            self.leaves_next = true;
+            // One alone is sooner done, and frees its share of the budget sooner, unless lanes make up for that.
+            let share = fair_share(self.chains.len(), workers);
+            let count = if kernels().has_lanes_for_twins(share) { share } else { 1 };
+            return Some(Turn::Chains(self.chains.drain(..count).collect()));
+        }
+        if !self.leaves.is_empty() {
+            self.leaves_next = false;
+            let share = fair_share(self.leaves.len(), workers);
+            return Some(Turn::Leaves(self.leaves.drain(..share).collect()));
+        }
+        self.behind.pop_front().map(Turn::Help)
+    }
+}
+
+/// Divides a short queue, so that all workers are at it at once; no more than a kernel takes.
+fn fair_share(length: usize, workers: NonZeroUsize) -> usize {
+    length.div_ceil(workers.get()).min(MAX_LANES)
 }
 
 fn hash_leaves(mut jobs: Vec<LeafJob>) {
@@ -242,4 +358,80 @@ fn hash_leaves(mut jobs: Vec<LeafJob>) {
 /// No invariant can be broken by a panic under these locks: every critical section is a few assignments.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Arc, Bytes, HELP_LEAVES, Leaf, NonZeroUsize, Progress, Queue, Turn, hash_leaves, lock,
+    };
+    use crate::{LEAF_SIZE, LinearHash, TreeHash};
+    use tokio::sync::Semaphore;
+
+    /// A leaf at its place, each with bytes of its own.
+    fn leaf(index: usize) -> Bytes {
+        Bytes::from(vec![index.to_le_bytes()[0]; LEAF_SIZE])
+    }
+
+    fn push(queue: &Queue, progress: &Arc<Progress>, index: usize, linear: bool) {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        queue.push(progress, index, Arc::new(Leaf::new(leaf(index), permit)), linear);
+    }
+
+    fn take(queue: &Queue) -> Option<Turn> {
+        lock(&queue.work).take(queue.workers)
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_falls_behind_is_helped_from_its_end() {
+        let queue = Queue::new(NonZeroUsize::MIN);
+        let progress = Arc::default();
+        for index in 0..HELP_LEAVES {
+            push(&queue, &progress, index, true);
+        }
+        let Some(Turn::Chains(chain)) = take(&queue) else { panic!("the chain goes first") };
+        let Some(Turn::Help(behind)) = take(&queue) else { panic!("it is behind") };
+        let jobs = behind.help();
+        let taken: Vec<_> = jobs.iter().map(|job| job.index).collect();
+        assert_eq!(taken, (HELP_LEAVES / 2..HELP_LEAVES).rev().collect::<Vec<_>>());
+        hash_leaves(jobs);
+
+        queue.advance_chains(&chain);
+        for _ in 1..HELP_LEAVES {
+            let Some(Turn::Chains(chain)) = take(&queue) else { panic!("the chain has more") };
+            queue.advance_chains(&chain);
+        }
+        assert!(take(&queue).is_none());
+        let (leaves, chain) = progress.ended(HELP_LEAVES).await;
+        let bytes: Vec<_> = (0..HELP_LEAVES).map(leaf).collect();
+        assert_eq!(leaves, bytes.iter().map(|leaf| TreeHash::of_leaf(leaf)).collect::<Vec<_>>());
+        assert_eq!(chain.finish(), LinearHash::of(&bytes.concat()));
+    }
+
+    #[test]
+    fn chains_and_leaves_take_turns() {
+        let queue = Queue::new(NonZeroUsize::MIN);
+        for _ in 0..2 {
+            push(&queue, &Arc::default(), 0, true);
+        }
+        push(&queue, &Arc::default(), 0, false);
+        assert!(matches!(take(&queue), Some(Turn::Chains(_))));
+        assert!(matches!(take(&queue), Some(Turn::Leaves(_))));
+        assert!(matches!(take(&queue), Some(Turn::Chains(_))));
+        assert!(take(&queue).is_none());
+    }
+
+    #[test]
+    fn a_cancelled_chain_lets_its_leaves_go() {
+        let queue = Queue::new(NonZeroUsize::MIN);
+        let progress = Arc::default();
+        for index in 0..3 {
+            push(&queue, &progress, index, true);
+        }
+        progress.cancel();
+        let Some(Turn::Chains(chain)) = take(&queue) else { panic!("the chain was queued") };
+        queue.advance_chains(&chain);
+        assert!(lock(&progress.state).links.is_empty());
+        assert!(take(&queue).is_none());
+    }
 }

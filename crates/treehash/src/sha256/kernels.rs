@@ -32,7 +32,7 @@ pub(super) trait Streams: Sync {
 }
 
 /// The most lanes that a kernel has.
-pub(super) const MAX_LANES: usize = 16;
+pub(crate) const MAX_LANES: usize = 16;
 
 /// Word `w` of the state in lane `l` at `[w][l]`, as wide registers hold it.
 #[derive(Clone, Copy)]
@@ -90,6 +90,16 @@ impl Kernels {
     /// Advances one message.
     pub(crate) fn one(&self, state: &mut State, blocks: &[Block]) {
         self.streams.one(state, blocks);
+    }
+
+    /// Returns whether `count` messages with two hashes each would go into lanes.
+    pub(crate) fn has_lanes_for_twins(&self, count: usize) -> bool {
+        self.wide.is_some_and(|wide| count >= wide.fewest_twin)
+    }
+
+    /// Advances two hashes of the same blocks.
+    pub(crate) fn twin(&self, states: [&mut State; 2], blocks: &[Block]) {
+        self.streams.twin(states, blocks);
     }
 
     /// Returns the digest of a message of `length_bytes`, of which only `rest`, less than a block, is not taken up.

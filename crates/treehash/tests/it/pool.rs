@@ -40,6 +40,31 @@ async fn many_streams_with_incomplete_leaves_share_the_budget_without_a_deadlock
     }
 }
 
+/// As many as fill the lanes, of different lengths, beside streams of leaves alone.
+#[tokio::test]
+async fn streams_with_and_without_a_linear_hash_share_the_workers() {
+    for workers in [1, 2, 3] {
+        let pool = pool(workers);
+        let bytes = data(4 * LEAF_SIZE, 7);
+        let streams = (0..20_usize).map(|n| {
+            let (roles, bytes) = (Roles { linear: n % 5 > 0 }, bytes.slice(n..n * 200_001));
+            let mut stream = pool.start(roles);
+            tokio::spawn(async move {
+                stream.submit(bytes.clone()).await;
+                (stream.finish().await, roles, bytes)
+            })
+        });
+        // All are begun before one is waited for.
+        let streams: Vec<_> = streams.collect();
+        for stream in streams {
+            let (hashed, roles, bytes) = stream.await.unwrap();
+            let mut hasher = Hasher::new(roles);
+            hasher.update(&bytes);
+            assert_eq!(hashed, hasher.finish());
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_buffer_larger_than_the_budget_passes() {
     let pool = pool(2);
