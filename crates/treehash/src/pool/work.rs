@@ -14,8 +14,10 @@ use crate::hash::TreeHash;
 use crate::leaf::leaves;
 use crate::sha256::{MAX_LANES, kernels};
 
-/// Leaves that wait behind a chain, from which on other workers take some of them over.
+/// Leaves that wait behind a chain, from which on other workers take some of them over: many where a leaf costs less in
+/// one pass with the chain.
 const HELP_LEAVES: usize = 8;
+const HELP_LEAVES_UNSHARED: usize = 2;
 
 /// The bytes of a queued leaf with their share of the budget, which is free again when both roles are done.
 pub(super) struct Leaf {
@@ -103,7 +105,8 @@ impl State {
     fn schedule(&mut self) -> Due {
         let chain = !self.links.is_empty() && !mem::replace(&mut self.chain_scheduled, true);
         let waiting = self.links.iter().filter(|link| link.hash_leaf).count();
-        let help = waiting >= HELP_LEAVES && !mem::replace(&mut self.help_scheduled, true);
+        let enough = if kernels().twin_is_shared() { HELP_LEAVES } else { HELP_LEAVES_UNSHARED };
+        let help = waiting >= enough && !mem::replace(&mut self.help_scheduled, true);
         Due { chain, help }
     }
 }
@@ -397,11 +400,13 @@ mod tests {
         hash_leaves(jobs);
 
         queue.advance_chains(&chain);
-        for _ in 1..HELP_LEAVES {
-            let Some(Turn::Chains(chain)) = take(&queue) else { panic!("the chain has more") };
-            queue.advance_chains(&chain);
+        while let Some(turn) = take(&queue) {
+            match turn {
+                Turn::Chains(chain) => queue.advance_chains(&chain),
+                Turn::Help(behind) => hash_leaves(behind.help()),
+                Turn::Leaves(_) => panic!("every leaf has a link"),
+            }
         }
-        assert!(take(&queue).is_none());
         let (leaves, chain) = progress.ended(HELP_LEAVES).await;
         let bytes: Vec<_> = (0..HELP_LEAVES).map(leaf).collect();
         assert_eq!(leaves, bytes.iter().map(|leaf| TreeHash::of_leaf(leaf)).collect::<Vec<_>>());

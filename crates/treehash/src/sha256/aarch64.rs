@@ -38,6 +38,10 @@ impl Streams for Sha2 {
         unsafe { advance(states, blocks) }
     }
 
+    fn twin_is_shared(&self) -> bool {
+        true
+    }
+
     fn twin(&self, states: [&mut State; 2], blocks: &[Block]) {
         // SAFETY: as above.
         unsafe { advance(states, [blocks]) }
@@ -45,25 +49,34 @@ impl Streams for Sha2 {
 }
 
 /// Advances `S` hashes by the blocks of the shortest of `M` messages: each of its own, or all of the same.
+///
+/// Registers stay out of closures: what calls a closure lacks the target features, and would not be inlined.
 #[target_feature(enable = "neon,sha2")]
 fn advance<const S: usize, const M: usize>(states: [&mut State; S], messages: [&[Block]; M]) {
     const { assert!(M == S || M == 1, "every hash has a message") };
     let count = messages.map(<[Block]>::len).into_iter().min().unwrap_or(0);
     let messages = messages.map(|blocks| &blocks[..count]);
-    let mut halves = states.each_ref().map(|state| split(state));
+    let mut halves = [[load_words(&[0; 4]); 2]; S];
+    for (halves, state) in halves.iter_mut().zip(&states) {
+        *halves = split(state);
+    }
     for index in 0..count {
         let before = halves;
-        let mut words = messages.map(|blocks| load_message(&blocks[index]));
+        let mut words = [[load_words(&[0; 4]); 4]; M];
+        for (words, blocks) in words.iter_mut().zip(messages) {
+            *words = load_message(&blocks[index]);
+        }
         macro_rules! four_rounds {
             ($four:literal) => {
-                let constants = load_words(&ROUND_CONSTANTS.as_chunks().0[$four]);
-                let summed = words.each_mut().map(|w| {
+                let mut summed = [load_words(&ROUND_CONSTANTS.as_chunks().0[$four]); M];
+                for (sum, words) in summed.iter_mut().zip(&mut words) {
                     if $four >= 4 {
-                        let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|n| w[($four + n) % 4]);
-                        w[$four % 4] = vsha256su1q_u32(vsha256su0q_u32(w0, w1), w2, w3);
+                        let [w0, w1] = [words[$four % 4], words[($four + 1) % 4]];
+                        let [w2, w3] = [words[($four + 2) % 4], words[($four + 3) % 4]];
+                        words[$four % 4] = vsha256su1q_u32(vsha256su0q_u32(w0, w1), w2, w3);
                     }
-                    vaddq_u32(w[$four % 4], constants)
-                });
+                    *sum = vaddq_u32(*sum, words[$four % 4]);
+                }
                 for (s, halves) in halves.iter_mut().enumerate() {
                     let [abcd, efgh] = *halves;
                     let word = summed[s % M];
@@ -107,13 +120,13 @@ fn join(halves: [uint32x4_t; 2]) -> State {
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_message(block: &Block) -> [uint32x4_t; 4] {
-    let (quarters, _) = block.as_chunks::<16>();
-    [0, 1, 2, 3].map(|quarter| {
-        let quarter: &[u8; 16] = &quarters[quarter];
+    let mut words = [load_words(&[0; 4]); 4];
+    for (word, quarter) in words.iter_mut().zip(block.as_chunks::<16>().0) {
         // SAFETY: reads these 16 bytes.
         let bytes = unsafe { vld1q_u8(quarter.as_ptr()) };
-        vreinterpretq_u32_u8(vrev32q_u8(bytes))
-    })
+        *word = vreinterpretq_u32_u8(vrev32q_u8(bytes));
+    }
+    words
 }
 
 #[inline]

@@ -21,6 +21,11 @@ pub(super) trait Streams: Sync {
         }
     }
 
+    /// Whether [`twin`](Self::twin) costs less than two passes.
+    fn twin_is_shared(&self) -> bool {
+        false
+    }
+
     /// Advances two hashes of the same blocks.
     fn twin(&self, [first, second]: [&mut State; 2], blocks: &[Block]) {
         // Short enough that the second pass finds the blocks in the first-level cache.
@@ -90,6 +95,11 @@ impl Kernels {
     /// Advances one message.
     pub(crate) fn one(&self, state: &mut State, blocks: &[Block]) {
         self.streams.one(state, blocks);
+    }
+
+    /// Returns whether two hashes of one message, without lanes, cost less together than apart.
+    pub(crate) fn twin_is_shared(&self) -> bool {
+        self.streams.twin_is_shared()
     }
 
     /// Returns whether `count` messages with two hashes each would go into lanes.

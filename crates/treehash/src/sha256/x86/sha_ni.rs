@@ -37,6 +37,10 @@ impl Streams for ShaNi {
         unsafe { advance(states, blocks) }
     }
 
+    fn twin_is_shared(&self) -> bool {
+        true
+    }
+
     fn twin(&self, states: [&mut State; 2], blocks: &[Block]) {
         // SAFETY: as above.
         unsafe { advance(states, [blocks]) }
@@ -44,25 +48,34 @@ impl Streams for ShaNi {
 }
 
 /// Advances `S` hashes by the blocks of the shortest of `M` messages: each of its own, or all of the same.
+///
+/// Registers stay out of closures: what calls a closure lacks the target features, and would not be inlined.
 #[target_feature(enable = "sha,sse4.1,ssse3")]
 fn advance<const S: usize, const M: usize>(states: [&mut State; S], messages: [&[Block]; M]) {
     const { assert!(M == S || M == 1, "every hash has a message") };
     let count = messages.map(<[Block]>::len).into_iter().min().unwrap_or(0);
     let messages = messages.map(|blocks| &blocks[..count]);
-    let mut halves = states.each_ref().map(|state| split(state));
+    let mut halves = [[load_words(&[0; 4]); 2]; S];
+    for (halves, state) in halves.iter_mut().zip(&states) {
+        *halves = split(state);
+    }
     for index in 0..count {
         let before = halves;
-        let mut words = messages.map(|blocks| load_message(&blocks[index]));
+        let mut words = [[load_words(&[0; 4]); 4]; M];
+        for (words, blocks) in words.iter_mut().zip(messages) {
+            *words = load_message(&blocks[index]);
+        }
         macro_rules! four_rounds {
             ($four:literal) => {
-                let constants = load_words(&ROUND_CONSTANTS.as_chunks().0[$four]);
-                let summed = words.each_mut().map(|w| {
+                let mut summed = [load_words(&ROUND_CONSTANTS.as_chunks().0[$four]); M];
+                for (sum, words) in summed.iter_mut().zip(&mut words) {
                     if $four >= 4 {
-                        let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|n| w[($four + n) % 4]);
-                        w[$four % 4] = schedule(w0, w1, w2, w3);
+                        let [w0, w1] = [words[$four % 4], words[($four + 1) % 4]];
+                        let [w2, w3] = [words[($four + 2) % 4], words[($four + 3) % 4]];
+                        words[$four % 4] = schedule(w0, w1, w2, w3);
                     }
-                    _mm_add_epi32(w[$four % 4], constants)
-                });
+                    *sum = _mm_add_epi32(*sum, words[$four % 4]);
+                }
                 for (s, halves) in halves.iter_mut().enumerate() {
                     let [abef, cdgh] = *halves;
                     let low = summed[s % M];
@@ -96,9 +109,9 @@ fn schedule(w0: __m128i, w1: __m128i, w2: __m128i, w3: __m128i) -> __m128i {
 #[inline]
 #[target_feature(enable = "sse4.1,ssse3")]
 fn split(state: &State) -> [__m128i; 2] {
-    let [abcd, efgh] = [0, 1].map(|half| load_words(&state.0.as_chunks().0[half]));
-    let badc = _mm_shuffle_epi32(abcd, 0xb1);
-    let hgfe = _mm_shuffle_epi32(efgh, 0x1b);
+    let (halves, _) = state.0.as_chunks();
+    let badc = _mm_shuffle_epi32(load_words(&halves[0]), 0xb1);
+    let hgfe = _mm_shuffle_epi32(load_words(&halves[1]), 0x1b);
     [_mm_alignr_epi8(badc, hgfe, 8), _mm_blend_epi16(hgfe, badc, 0xf0)]
 }
 
@@ -120,13 +133,13 @@ fn join([abef, cdgh]: [__m128i; 2]) -> State {
 #[target_feature(enable = "ssse3")]
 fn load_message(block: &Block) -> [__m128i; 4] {
     let big_endian = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
-    let (quarters, _) = block.as_chunks::<16>();
-    [0, 1, 2, 3].map(|quarter| {
-        let quarter: &[u8; 16] = &quarters[quarter];
+    let mut words = [load_words(&[0; 4]); 4];
+    for (word, quarter) in words.iter_mut().zip(block.as_chunks::<16>().0) {
         // SAFETY: reads these 16 bytes, of any alignment.
         let bytes = unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) };
-        _mm_shuffle_epi8(bytes, big_endian)
-    })
+        *word = _mm_shuffle_epi8(bytes, big_endian);
+    }
+    words
 }
 
 #[inline]
