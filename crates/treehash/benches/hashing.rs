@@ -1,67 +1,75 @@
-//! How many bytes a second does hashing take in, by size of the stream and by what is wanted?
+//! How many bytes a second does hashing take in, by size, against the library in the same run?
 //!
-//! Each row is the best of several rounds, because other work on the machine can only slow a round down. Rows of one run
-//! may be compared with each other, not with those of another machine or day.
+//! `Hasher` works on the calling thread, a pool on as many threads as it says. Rows of one run may be compared with each
+//! other, not with those of another machine or day.
 
-use std::{
-    hint::black_box,
-    io::Write as _,
-    num::NonZeroUsize,
-    thread::available_parallelism,
-    time::{Duration, Instant},
-};
+mod baseline;
 
-use bytes::Bytes;
-use icefield_treehash::{HashPool, Hasher, LEAF_SIZE, Roles};
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::slice;
+use std::thread::available_parallelism;
+use std::time::Duration;
 
-/// Rounds of each row.
-const ROUNDS: usize = 5;
-/// Bytes that each round takes in, in as many streams as that makes.
-const ROUND_BYTES: usize = 256 << 20;
+use baseline::{PARTS, Pooled, both_by_library, by_hasher, data, tree_by_library};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use icefield_treehash::LEAF_SIZE;
 
-fn main() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+const SIZES: [usize; 6] = [4 << 10, 64 << 10, LEAF_SIZE, 4 << 20, 16 << 20, 64 << 20];
+
+fn one_stream(criterion: &mut Criterion) {
+    let whole = data(64 << 20);
     let workers = available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let pool = HashPool::new(workers);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{:>10}  {:>28}  {:>10}", "stream", "what", "MB/s")?;
-    for size in [4 << 10, 64 << 10, LEAF_SIZE, 64 << 20] {
-        let data = Bytes::from(vec![0x5a; size]);
-        for (linear, wanted) in [(false, "tree hash"), (true, "tree and linear hash")] {
-            let alone = best(size, || {
-                let mut hasher = Hasher::new(Roles { linear });
-                hasher.update(&data);
-                black_box(hasher.finish());
+    let pool = Pooled::new(workers);
+    for linear in [false, true] {
+        let mut group =
+            criterion.benchmark_group(if linear { "tree and linear hash" } else { "tree hash" });
+        for size in SIZES {
+            let bytes = whole.slice(..size);
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_function(BenchmarkId::new("Hasher", size), |bencher| {
+                bencher.iter(|| by_hasher(black_box(&bytes), linear));
             });
-            writeln!(out, "{size:>10}  {wanted:>28}  {alone:>10}")?;
-            let pooled = best(size, || {
-                let hashed = runtime.block_on(async {
-                    let mut stream = pool.start(Roles { linear });
-                    for leaf in (0..size).step_by(LEAF_SIZE) {
-                        stream.submit(data.slice(leaf..size.min(leaf + LEAF_SIZE))).await;
-                    }
-                    stream.finish().await
-                });
-                black_box(hashed);
+            group.bench_function(BenchmarkId::new(format!("pool of {workers}"), size), |bencher| {
+                bencher.iter(|| pool.hash(slice::from_ref(&bytes), linear));
             });
-            let wanted = format!("{wanted}, pool of {workers}");
-            writeln!(out, "{size:>10}  {wanted:>28}  {pooled:>10}")?;
+            group.bench_function(BenchmarkId::new("library", size), |bencher| {
+                if linear {
+                    bencher.iter(|| both_by_library(black_box(&bytes)));
+                } else {
+                    bencher.iter(|| tree_by_library(black_box(&bytes)));
+                }
+            });
         }
+        group.finish();
     }
-    Ok(())
 }
 
-/// Megabytes (10^6) a second of the best round.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn best(size: usize, mut hash: impl FnMut()) -> u128 {
-    let streams = ROUND_BYTES / size;
-    let round = || {
-        let begin = Instant::now();
-        for _ in 0..streams {
-            hash();
-        }
-        begin.elapsed()
-    };
-    let fastest = std::iter::repeat_with(round).take(ROUNDS).min().unwrap_or(Duration::MAX);
-    (streams * size) as u128 / fastest.as_micros().max(1)
+fn parts(criterion: &mut Criterion) {
+    let whole = data(128 << 20);
+    let one_worker = Pooled::new(NonZeroUsize::MIN);
+    let mut group = criterion.benchmark_group("tree and linear hash of 16 parts");
+    for size in [LEAF_SIZE, 2 << 20, 4 << 20, 8 << 20] {
+        let parts: Vec<_> = (0..PARTS).map(|n| whole.slice(n * size..(n + 1) * size)).collect();
+        group.throughput(Throughput::Bytes((PARTS * size) as u64));
+        group.bench_function(BenchmarkId::new("pool of 1", size), |bencher| {
+            bencher.iter(|| one_worker.hash(black_box(&parts), true));
+        });
+        group.bench_function(BenchmarkId::new("library", size), |bencher| {
+            bencher.iter(|| {
+                parts.iter().map(|part| both_by_library(black_box(part))).collect::<Vec<_>>()
+            });
+        });
+    }
+    group.finish();
 }
+
+criterion_group! {
+    name = hashing;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = one_stream, parts
+}
+criterion_main!(hashing);

@@ -22,3 +22,9 @@ pub use hash::{LinearHash, ParseHashError, TreeHash};
 pub use hasher::{Hashed, Hasher, Roles};
 pub use leaf::{LEAF_SIZE, LEAF_SIZE_BYTES, leaves};
 pub use pool::{HashPool, HashStream};
+
+/// Returns the names of the kernels that hash on this machine, for people to read.
+#[must_use]
+pub fn kernel_names() -> String {
+    format!("{:?}", sha256::kernels())
+}
