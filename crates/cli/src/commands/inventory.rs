@@ -3,6 +3,7 @@
 mod bucket;
 
 use std::{
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
@@ -334,27 +335,41 @@ async fn export(command: &Export, session: &Session) -> anyhow::Result<Exit> {
         Form::MtglacierJournal => ExportForm::MtGlacierJournal,
         Form::Powershell => ExportForm::PowerShell,
     };
+    let file = &command.file;
+    if session.global.dry_run {
+        let what = format!("would write what the catalog knows of the vault {name}");
+        session.progress.say(&format!("{what} to {}", file.display()));
+        return Ok(Exit::Done);
+    }
     let query = EntryQuery { versions: !command.newest, as_of: None };
     let all = |out: &mut dyn Write| write(&catalog, known, &name, &query, &form, out);
-    let report = if command.file == Path::new("-") {
-        let mut out = io::BufWriter::new(io::stdout());
+    let unwritable = |error| unwritable(file, error);
+    let streamed = |mut out: Box<dyn Write>| {
         let report = all(&mut out)?;
-        out.flush()?;
-        report
+        out.flush().map_err(unwritable)?;
+        Ok::<_, anyhow::Error>(report)
+    };
+    let report = if file == Path::new("-") {
+        streamed(Box::new(io::BufWriter::new(io::stdout())))?
+    } else if fs::metadata(file).is_ok_and(|there| !there.is_file()) {
+        // A pipe or a device is written to, not replaced.
+        let there = fs::OpenOptions::new().write(true).open(file).map_err(unwritable)?;
+        streamed(Box::new(io::BufWriter::new(there)))?
     } else {
-        let unwritable = |error| unwritable(&command.file, error);
-        let folder = command.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // Where a link leads to, or the new file.
+        let place = fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
         let new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
             .map_err(unwritable)?;
         let mut out = io::BufWriter::new(new);
         let report = all(&mut out)?;
         let new = out.into_inner().map_err(|error| unwritable(error.into_error()))?;
         new.as_file().sync_all().map_err(unwritable)?;
-        new.persist(&command.file).map_err(|error| unwritable(error.error))?;
+        new.persist(&place).map_err(|error| unwritable(error.error))?;
         report
     };
     say_refused(&report.left_out, session);
-    session.progress.note(format!("wrote {} rows to {}", report.written, command.file.display()));
+    session.progress.note(format!("wrote {} rows to {}", report.written, file.display()));
     Ok(if report.left_out.total == 0 { Exit::Done } else { Exit::Some })
 }
 

@@ -257,6 +257,9 @@ fn read(file: &Path) -> anyhow::Result<DocumentMut> {
 
 /// Replaces the file as a whole, so that a crash leaves the old or the new configuration.
 fn write(file: &Path, document: &DocumentMut) -> anyhow::Result<()> {
+    // A link stays one, to the file that it leads to.
+    let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let file = place.as_path();
     let folder =
         file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unwritable = |error| unwritable(file, error);
