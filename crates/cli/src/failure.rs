@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::Path, process::ExitCode};
 
-use crate::progress::SAID;
+use crate::{output::printable_lines, progress::SAID};
 
 /// How a run ended, as the exit code tells scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +103,12 @@ pub(crate) fn report(error: &anyhow::Error, to: &mut dyn io::Write) -> Exit {
             line.push_str(&text);
         }
     }
+    let line = printable_lines(&line);
     tracing::error!(target: SAID, "{line}");
     // A failing standard error leaves nobody to tell.
     writeln!(to, "{line}").ok();
     for hint in failures().flat_map(|failure| &failure.hints) {
-        writeln!(to, "hint: {hint}").ok();
+        writeln!(to, "hint: {}", printable_lines(hint)).ok();
     }
     exit
 }
@@ -142,6 +143,14 @@ mod tests {
         assert!(error.to_string().contains(".tmp"), "{error}");
         let (_, said) = reported(unwritable(&missing.join("file"), error));
         assert_eq!(said, "error: cannot write /nowhere/at/all/file: entity not found\n");
+    }
+
+    #[test]
+    fn what_a_server_says_does_not_steer_the_terminal() {
+        let refused = Failure::failed("no \x1b]0;own\x07\u{202e}such\nvault");
+        let (_, said) = reported(refused.hint("\x1b[31mrun"));
+        let escaped = "error: no \\u{1b}]0;own\\u{7}\\u{202e}such\nvault\nhint: \\u{1b}[31mrun\n";
+        assert_eq!(said, escaped);
     }
 
     #[test]

@@ -185,14 +185,28 @@ pub(crate) fn one<R: Record>(format: Format, record: &R) -> io::Result<()> {
     to.flush()
 }
 
-/// Escapes control characters, so that a name in a table cannot steer the terminal.
+/// Escapes what steers a terminal, so that a name in a table cannot.
 pub(crate) fn printable(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
-        return text.to_owned();
-    }
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+    escaped(text, steers)
+}
+
+/// Escapes what steers a terminal, but not the ends of lines: what names, servers and files say is in messages, too.
+pub(crate) fn printable_lines(text: &str) -> String {
+    escaped(text, |c| steers(c) && c != '\n')
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let one = |c: char| match is_escaped(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    if text.chars().any(&is_escaped) { text.chars().map(one).collect() } else { text.to_owned() }
+}
+
+/// Whether it is a control character, or turns the direction of the text around it.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The beginning of a long ID: enough to compare by eye.

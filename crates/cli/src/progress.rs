@@ -12,7 +12,7 @@ use std::{
 use icefield_client::{Event, Events};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::{count, printable, size};
+use crate::output::{count, printable, printable_lines, size};
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(60);
@@ -68,11 +68,12 @@ impl Progress {
 
     /// Writes a line to standard error without disturbing the bar, and to the log.
     pub(crate) fn say(&self, line: &str) {
-        tracing::info!(target: SAID, "{line}");
+        tracing::info!(target: SAID, "{}", printable_lines(line));
         self.write(line);
     }
 
     fn write(&self, line: &str) {
+        let line = printable_lines(line);
         self.bar.suspend(|| {
             // A failing standard error leaves nobody to tell.
             writeln!(std::io::stderr(), "{line}").ok();
@@ -132,19 +133,19 @@ impl Events for Progress {
             }
             Event::FileDone { path, skipped } => {
                 self.done.fetch_add(u64::from(!skipped), Ordering::Relaxed);
-                tracing::debug!(%path, skipped, "done");
+                tracing::debug!(path = printable(&path.to_lossy()), skipped, "done");
             }
             Event::Warning { path, message } => {
                 let line = match &path {
                     Some(path) => format!("warning: {}: {message}", printable(&path.to_lossy())),
                     None => format!("warning: {message}"),
                 };
-                tracing::warn!(target: SAID, "{line}");
+                tracing::warn!(target: SAID, "{}", printable_lines(&line));
                 self.write(&line);
                 return;
             }
             Event::Note(note) => {
-                tracing::info!(target: SAID, "{note}");
+                tracing::info!(target: SAID, "{}", printable_lines(&note));
                 if !self.quiet {
                     self.write(&note);
                 }
