@@ -150,7 +150,7 @@ fn extent(
     }
 }
 
-fn tree_hash(headers: &HeaderMap) -> Result<Option<TreeHash>, TargetError> {
+pub(super) fn tree_hash(headers: &HeaderMap) -> Result<Option<TreeHash>, TargetError> {
     let Some(value) = headers.get("x-amz-sha256-tree-hash") else { return Ok(None) };
     let text = value.to_str().map_err(|error| not_understood(&error.to_string()))?;
     text.parse()

@@ -10,6 +10,7 @@ use super::{
     VaultApi,
     answers::{PartList, UploadList},
     call::{Answer, MAX_LOST_ANSWERS},
+    output::tree_hash,
     payload::Payload,
     request::{Repeat, Request},
 };
@@ -46,7 +47,7 @@ impl VaultApi {
         // Without tokens a lost answer may leave a twin, which the next inventory names.
         let request = self.told(Request::vault(Method::POST, vault, "/archives"), new);
         let answer = self.call(request.payload(&payload)).await.map_err(used_token)?;
-        let archive = answer.header("x-amz-archive-id")?;
+        let archive = archive_of(&answer, payload.tree)?;
         Ok(Archived { archive, tree_hash: payload.tree })
     }
 
@@ -129,7 +130,7 @@ impl VaultApi {
         let request = Request::vault(Method::PUT, vault, &format!("/multipart-uploads/{upload}"))
             .header("content-range", range.to_content_range())
             .payload(&payload);
-        self.call(request).await?;
+        check(&self.call(request).await?, payload.tree)?;
         Ok(StoredPart { tree_hash: payload.tree, mark: PartMark::TreeHash(payload.tree) })
     }
 
@@ -173,7 +174,7 @@ impl VaultApi {
             .repeat(repeat);
         for _ in 0..MAX_LOST_ANSWERS {
             match self.try_call(&request).await {
-                Ok(answer) => return archive_of(&answer),
+                Ok(answer) => return archive_of(&answer, tree_hash),
                 Err(failed) if failed.is_undone() || repeat == Repeat::Same => {
                     return Err(self.failed(failed));
                 }
@@ -189,8 +190,20 @@ impl VaultApi {
     }
 }
 
-fn archive_of(answer: &Answer) -> Result<ArchiveId, TargetError> {
+fn archive_of(answer: &Answer, sent: TreeHash) -> Result<ArchiveId, TargetError> {
+    check(answer, sent)?;
     answer.header("x-amz-archive-id")
+}
+
+/// Compares what was sent with what the service says that it has.
+fn check(answer: &Answer, sent: TreeHash) -> Result<(), TargetError> {
+    match tree_hash(&answer.headers)? {
+        Some(stored) if stored != sent => Err(TargetError::Damaged {
+            what: format!("the service has stored tree hash {stored}, {sent} was sent"),
+        }),
+        // Not every service tells it.
+        _ => Ok(()),
+    }
 }
 
 /// An icefield server says that a token's archive was deleted since.
@@ -202,5 +215,31 @@ fn used_token(error: TargetError) -> TargetError {
             TargetError::UsedToken
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use icefield_protocol::TreeHash;
+
+    use super::{Answer, archive_of};
+    use crate::target::TargetError;
+
+    #[test]
+    fn a_service_that_has_stored_something_else_is_not_believed() {
+        let (sent, other) = (TreeHash::of_leaf(b"sent"), TreeHash::of_leaf(b"other"));
+        let told = |tree_hash: Option<String>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-amz-archive-id", "a".repeat(138).parse().unwrap());
+            if let Some(tree_hash) = tree_hash {
+                headers.insert("x-amz-sha256-tree-hash", tree_hash.parse().unwrap());
+            }
+            archive_of(&Answer { headers, body: Vec::new() }, sent)
+        };
+        assert!(told(None).is_ok() && told(Some(sent.to_string())).is_ok());
+        let damaged = told(Some(other.to_string())).unwrap_err();
+        assert!(matches!(damaged, TargetError::Damaged { .. }), "{damaged}");
+        assert!(told(Some("no hash".to_owned())).is_err());
     }
 }
