@@ -63,6 +63,9 @@ pub(crate) struct Retrieve {
     #[arg(long, value_parser = parse_tier, default_value = "standard")]
     tier: Tier,
     /// Only these bytes of one file, the last one included
+    ///
+    /// The vault is asked for the smallest part of the archive around them that can be verified: 2^n MiB from a multiple of
+    /// 2^n MiB on, which may be more, and is what the price and --max-rate count.
     #[arg(long, value_name = "FIRST-LAST")]
     range: Option<ByteRange>,
     /// Go ahead without asking if it costs at most this much, and not at all if it costs more

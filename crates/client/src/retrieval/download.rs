@@ -16,6 +16,7 @@ use icefield_treehash::{HashStream, Roles, TreeHash};
 use super::{PlannedFile, RetrieveContext, blocking, chain, execute::Shared, jobs::Item};
 use crate::{
     catalog::CatalogError,
+    events::Event,
     place::{Partial, PlaceError, Staged, temporary_path},
     target::{Output, TargetError},
 };
@@ -119,6 +120,11 @@ impl Wanted {
         Ok(Self { job: job.job_id.clone(), size: output.len(), window, tree_hash })
     }
 
+    /// Whether there is a tree hash to compare it with.
+    pub(super) const fn is_verifiable(&self) -> bool {
+        self.tree_hash.is_some()
+    }
+
     /// Refuses bytes whose tree hash is not the archive's.
     pub(super) fn check(&self, hash: TreeHash) -> Result<(), DownloadError> {
         match self.tree_hash {
@@ -136,14 +142,24 @@ pub(super) async fn download(
     item: &Item,
     job: &JobDescription,
 ) -> Result<Staged, DownloadError> {
-    match download_once(shared, item, job).await {
+    let ended = match download_once(shared, item, job).await {
         // Its parts have no hashes of their own, so all of it is fetched again.
         Err(DownloadError::Damaged(why)) if Wanted::new(&item.file, job).is_ok() => {
             tracing::warn!(path = %item.file.path, why, "fetching the file again");
             download_once(shared, item, job).await
         }
         ended => ended,
+    };
+    if ended.is_ok() && Wanted::new(&item.file, job).is_ok_and(|wanted| !wanted.is_verifiable()) {
+        shared.context.events.event(unverified(&item.file));
     }
+    ended
+}
+
+/// What is said of a file that was compared with nothing.
+pub(super) fn unverified(file: &PlannedFile) -> Event {
+    let message = "neither the catalog nor the target knows a tree hash of it, so what came could not be compared";
+    Event::Warning { path: Some(file.path.clone()), message: message.to_owned() }
 }
 
 async fn download_once(

@@ -284,7 +284,7 @@ async fn fetch(
         let mut due = Vec::new();
         while let Some(file) = rest.front()
             && (known.contains_key(&jobs::key(file))
-                || pace.take(file.wanted_bytes().unwrap_or(0), now))
+                || pace.take(jobs::asked_bytes(file).unwrap_or(0), now))
         {
             due.extend(rest.pop_front());
         }

@@ -16,6 +16,8 @@ use icefield_protocol::{
     Tier, Timestamp,
 };
 
+use icefield_treehash::range::tree_aligned_around;
+
 use super::{PlannedFile, RetrieveContext, RetrieveError, blocking, chain};
 use crate::{
     catalog::{CatalogError, ClaimedRetrieval, Retrieval, RetrievalKey, Run},
@@ -51,18 +53,31 @@ pub(crate) enum Started {
     Later(Item, String),
 }
 
-/// Returns what the file's job is known by: a range is widened to whole MiB, as the service wants it.
+/// Returns what the file's job is known by: a range is widened to the smallest one whose tree hash the target tells, so
+/// that it can be verified.
 pub(crate) fn key(file: &PlannedFile) -> RetrievalKey {
     let widened = file.range.map(|range| widen(range, file.size));
     let range = widened.filter(|range| file.size.and_then(ByteRange::whole) != Some(*range));
     RetrievalKey { archive: file.archive.clone(), range }
 }
 
-/// Widens a range to the MiB it lies in, at most to the end of the archive.
+/// Returns how many bytes the file's job asks for, as far as known.
+pub(crate) fn asked_bytes(file: &PlannedFile) -> Option<u64> {
+    key(file).range.map(|range| range.len()).or(file.size)
+}
+
+/// Widens a range; of an archive of unknown size to whole MiB, as the service wants it.
 fn widen(range: ByteRange, size: Option<u64>) -> ByteRange {
-    let end = (range.last / MIB + 1).saturating_mul(MIB);
-    let end = size.map_or(end, |size| end.min(size));
-    ByteRange { first: range.first / MIB * MIB, last: end - 1 }
+    let ByteRange { first, last } = range;
+    match size.filter(|size| last < *size) {
+        Some(size) => {
+            let (first, last) = tree_aligned_around(size, first, last);
+            ByteRange { first, last }
+        }
+        None => {
+            ByteRange { first: first / MIB * MIB, last: (last / MIB + 1).saturating_mul(MIB) - 1 }
+        }
+    }
 }
 
 /// What the target lists.

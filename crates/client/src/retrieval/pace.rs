@@ -6,6 +6,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use icefield_protocol::Timestamp;
 
+use crate::catalog::total;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Bytes asked for within the last hour, and how many may be.
@@ -47,7 +49,7 @@ impl Pace {
         while self.asked.front().is_some_and(|(when, _)| now.saturating_since(*when) >= HOUR) {
             self.asked.pop_front();
         }
-        let within: u64 = self.asked.iter().map(|(_, bytes)| bytes).sum();
+        let within = total(self.asked.iter().map(|(_, bytes)| *bytes));
         let may = within == 0 || within.saturating_add(bytes) <= limit;
         if may {
             self.asked.push_back((now, bytes));

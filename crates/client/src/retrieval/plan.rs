@@ -8,7 +8,7 @@ use icefield_treehash::TreeHash;
 
 use super::{RetrieveContext, RetrieveError, RetrieveOptions, blocking, chain};
 use crate::{
-    catalog::{CatalogError, Entry, EntryQuery, FileTime, Kind},
+    catalog::{CatalogError, Entry, EntryQuery, FileTime, Kind, total},
     life::{MeetError, meet},
     path::CatalogPath,
     pattern::Choice,
@@ -39,7 +39,7 @@ pub struct Plan {
 impl Plan {
     /// Bytes that have to come from the target, as far as known.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().filter_map(PlannedFile::wanted_bytes).sum()
+        total(self.files.iter().filter_map(PlannedFile::wanted_bytes))
     }
 
     /// Whether nothing was selected at all.

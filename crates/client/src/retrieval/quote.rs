@@ -45,12 +45,12 @@ pub async fn quote(
     let mut seen = HashSet::new();
     for file in files {
         let key = jobs::key(file);
-        let wanted = file.wanted_bytes();
-        quote.reads.push(wanted.unwrap_or(0));
-        quote.unknown += u64::from(wanted.is_none());
+        // All of the output is read, so that it can be verified.
+        let asked = jobs::asked_bytes(file);
+        quote.reads.push(asked.unwrap_or(0));
+        quote.unknown += u64::from(asked.is_none());
         if !known.contains_key(&key) && seen.insert(key.clone()) {
-            let bytes = key.range.map(|range| range.len()).or(file.size);
-            missing.push((key, bytes.unwrap_or(0)));
+            missing.push((key, asked.unwrap_or(0)));
         }
     }
     let journalled = in_journal(context, missing).await?;

@@ -14,7 +14,7 @@ use icefield_treehash::TreeHash;
 use super::{
     Plan, PlannedFile, RetrieveContext, RetrieveError, RetrieveOptions, RetrievedFile, Status,
     blocking, chain,
-    download::{DownloadError, MAX_REFETCHES, Receiver, Wanted},
+    download::{DownloadError, MAX_REFETCHES, Receiver, Wanted, unverified},
     jobs::{self, Item, Started, State},
 };
 use crate::{catalog::Run, events::Event};
@@ -102,10 +102,11 @@ async fn stream_out(
             State::Succeeded(job) => {
                 let wanted = Wanted::new(file, &job).map_err(|error| failed(chain(&error)))?;
                 answer.size = Some(wanted.window.end - wanted.window.start);
-                writer = pour(context, &wanted, writer).await.map_err(|error| match error {
-                    PourError::Download(error) => failed(chain(&error)),
-                    PourError::Write(error) => RetrieveError::Output(error),
-                })?;
+                writer =
+                    pour(context, file, &wanted, writer).await.map_err(|error| match error {
+                        PourError::Download(error) => failed(chain(&error)),
+                        PourError::Write(error) => RetrieveError::Output(error),
+                    })?;
                 drop(writer);
                 return Ok(answer);
             }
@@ -148,6 +149,7 @@ impl From<DownloadError> for PourError {
 
 async fn pour(
     context: &RetrieveContext,
+    file: &PlannedFile,
     wanted: &Wanted,
     mut writer: Box<dyn Write + Send>,
 ) -> Result<Box<dyn Write + Send>, PourError> {
@@ -176,6 +178,9 @@ async fn pour(
         context.events.event(Event::Moved { bytes, resumed: false });
     }
     wanted.check(TreeHash::combine(hashes))?;
+    if !wanted.is_verifiable() {
+        context.events.event(unverified(file));
+    }
     blocking(move || writer.flush().map(|()| writer)).await.map_err(PourError::Write)
 }
 

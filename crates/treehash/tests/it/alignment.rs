@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use icefield_treehash::LEAF_SIZE_BYTES;
-use icefield_treehash::range::{is_leaf_aligned, is_tree_aligned};
+use icefield_treehash::range::{is_leaf_aligned, is_tree_aligned, tree_aligned_around};
 
 /// The leaf ranges (end exclusive) under every node of a tree, built level by level as the definition says.
 fn nodes(leaves: u64) -> BTreeSet<(u64, u64)> {
@@ -39,6 +39,29 @@ fn tree_alignment_equals_the_definition_up_to_24_leaves() {
 }
 
 #[test]
+fn the_range_around_another_is_the_smallest_node_that_holds_it() {
+    for leaves in 1..=24 {
+        let nodes = nodes(leaves);
+        let size = leaves * LEAF_SIZE_BYTES - 5;
+        for begin in 0..leaves {
+            for end in begin + 1..=leaves {
+                let holds = |node: &&(u64, u64)| node.0 <= begin && end <= node.1;
+                let smallest = nodes.iter().filter(holds).min_by_key(|node| node.1 - node.0);
+                let smallest = *smallest.expect("the root holds all");
+                let ends = |begin: u64, end: u64| {
+                    (begin * LEAF_SIZE_BYTES, (end * LEAF_SIZE_BYTES).min(size) - 1)
+                };
+                let ((first, last), expected) = (ends(begin, end), ends(smallest.0, smallest.1));
+                assert_eq!(tree_aligned_around(size, first, last), expected, "{first}-{last}");
+                // Neither need its ends lie between leaves.
+                let within = (first + 1).min(last);
+                assert_eq!(tree_aligned_around(size, within, last), expected, "{within}-{last}");
+            }
+        }
+    }
+}
+
+#[test]
 fn ranges_off_the_leaves_or_outside_the_archive_are_not_aligned() {
     let size = 2 * LEAF_SIZE_BYTES + 7;
     for (first, last) in [
@@ -63,4 +86,6 @@ fn the_largest_archive_does_not_overflow() {
     let size = 10_000 * (4 << 30);
     assert!(is_tree_aligned(size, 0, size - 1));
     assert!(is_tree_aligned(u64::MAX, 0, u64::MAX - 1));
+    assert_eq!(tree_aligned_around(u64::MAX, 1, u64::MAX - 1), (0, u64::MAX - 1));
+    assert_eq!(tree_aligned_around(u64::MAX, u64::MAX - 1, u64::MAX - 1).1, u64::MAX - 1);
 }
