@@ -25,7 +25,7 @@ use icefield_treehash::Roles;
 use tokio::sync::mpsc;
 
 use crate::{
-    catalog::{CatalogError, Entry, EntryQuery, FileTime, Identity, RetrievalKey, Run},
+    catalog::{CatalogError, Entry, EntryQuery, FileTime, Identity, RetrievalKey, Run, total},
     events::Event,
     path::CatalogPath,
     pattern::{Choice, Pattern},
@@ -87,7 +87,7 @@ pub struct MigratePlan {
 impl MigratePlan {
     /// Bytes that are moved, as far as known.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|entry| entry.size).sum()
+        total(self.files.iter().map(|entry| entry.size))
     }
 
     /// Returns what has to be retrieved from the source.
@@ -363,7 +363,7 @@ async fn feed(
         let mut due = Vec::new();
         while let Some(file) = rest.front()
             && (known.contains_key(&jobs::key(file))
-                || pace.take(file.wanted_bytes().unwrap_or(0), now))
+                || pace.take(jobs::asked_bytes(file).unwrap_or(0), now))
         {
             due.extend(rest.pop_front());
         }

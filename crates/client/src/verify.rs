@@ -207,7 +207,7 @@ pub async fn verify(
         .buffered(READ_AT_ONCE);
     while let Some(Compared { path, bytes, difference, by_size_only }) = compared.next().await {
         report.compared += 1;
-        report.bytes += bytes;
+        report.bytes = report.bytes.saturating_add(bytes);
         report.by_size_only += u64::from(by_size_only);
         let since = gone.remove(&path);
         match difference.map(|difference| difference.or_gone(since)) {

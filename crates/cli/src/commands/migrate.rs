@@ -334,6 +334,7 @@ fn say_end(report: MigrateReport, session: &Session) -> anyhow::Result<Exit> {
     for (count, what) in [
         (upload.skipped + upload.touched, "there already"),
         (waiting, "wait for their jobs: run the same command again later, or icefield watch"),
+        (upload.held, "left to another run that is moving: run the same command again later"),
         (failed, "failed"),
     ] {
         if count > 0 {
@@ -344,7 +345,7 @@ fn say_end(report: MigrateReport, session: &Session) -> anyhow::Result<Exit> {
     match upload.stopped {
         Some(error) => Err(error.into()),
         None if failed > 0 => Ok(Exit::Some),
-        None if waiting > 0 => Ok(Exit::NotReady),
+        None if waiting + upload.held > 0 => Ok(Exit::NotReady),
         None => Ok(Exit::Done),
     }
 }

@@ -1,5 +1,13 @@
 //! `inventory refresh|show|export|import`, in every form that this version reads.
 
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt as _, symlink},
+    thread,
+};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::{differ::Snapshot, sandbox::Sandbox, trees};
 
 fn archived() -> Sandbox {
@@ -50,6 +58,62 @@ fn an_export_replaces_an_older_one_as_a_whole_and_goes_to_standard_output_too() 
 }
 
 #[test]
+fn an_export_writes_through_links_and_pipes_and_with_dry_run_not_at_all() {
+    let sandbox = archived();
+    sandbox.write("kept.csv", "mine");
+    sandbox.ok(["-n", "inventory", "export", "v", "kept.csv"]).says("would write");
+    assert_eq!(sandbox.read("kept.csv"), b"mine");
+
+    sandbox.ok(["inventory", "export", "v", "out.csv"]);
+    let all = sandbox.read("out.csv");
+    symlink("kept.csv", sandbox.path("link")).unwrap();
+    sandbox.ok(["inventory", "export", "v", "link"]);
+    assert!(sandbox.path("link").is_symlink());
+    assert_eq!(sandbox.read("kept.csv"), all);
+
+    let pipe = sandbox.path("pipe");
+    let (kind, mode) = (FileType::Fifo, Mode::from_raw_mode(0o600));
+    mknodat(CWD, &pipe, kind, mode, 0).unwrap();
+    let reading = thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    sandbox.ok(["inventory", "export", "v", "pipe"]);
+    assert_eq!(reading.join().unwrap(), all);
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
+/// Sizes that no archive can have, from a service that lies or a file that was tampered with.
+#[test]
+fn sizes_that_cannot_be_added_up_stop_no_command() {
+    let sandbox = archived();
+    let row = |id: char| {
+        let id = id.to_string().repeat(138);
+        let hash = "0".repeat(64);
+        format!(
+            r#"{{"ArchiveId":"{id}","ArchiveDescription":"{id}","CreationDate":"2025-01-01T00:00:00Z","Size":9223372036854775807,"SHA256TreeHash":"{hash}"}}"#
+        )
+    };
+    let rows: Vec<String> = ('a'..'e').map(row).collect();
+    let inventory = format!(
+        r#"{{"VaultARN":"arn:aws:glacier:us-east-1:012345678901:vaults/v","InventoryDate":"2026-01-01T00:00:00Z","ArchiveList":[{}]}}"#,
+        rows.join(",")
+    );
+    sandbox.write("huge.json", inventory);
+    sandbox.ok(["inventory", "import", "v", "huge.json"]);
+    for words in [
+        &["-n", "retrieve", "v", "--to", "back"][..],
+        &["-n", "delete", "v", "**"],
+        &["-n", "migrate", "v", "w"],
+        &["-n", "vault", "purge", "v"],
+        &["list", "v"],
+        &["duplicates", "v"],
+    ] {
+        sandbox.ok(words);
+    }
+}
+
+#[test]
 fn an_inventory_file_is_enough_to_retrieve_from() {
     let sandbox = archived();
     sandbox.ok(["inventory", "export", "v", "out.csv"]);
@@ -85,7 +149,7 @@ fn powershells_csv_of_both_editions_is_read() {
         sandbox.ok(["retrieve", "v", "--to", "back"]);
         let back = trees::files(&sandbox.path("back"));
         assert_eq!(back.len(), 1, "{back:?}");
-        assert_eq!(std::fs::read(&back[0]).unwrap(), b"blue", "{edition}");
+        assert_eq!(fs::read(&back[0]).unwrap(), b"blue", "{edition}");
     }
 }
 
@@ -159,7 +223,7 @@ fn an_archive_with_a_foreign_description_keeps_it() {
     assert_eq!(listed[0]["description"], "images-main-2010.tar.xz");
     sandbox.ok(["retrieve", "v", "--to", "back"]);
     let back = trees::files(&sandbox.path("back"));
-    assert_eq!(std::fs::read(&back[0]).unwrap(), b"content");
+    assert_eq!(fs::read(&back[0]).unwrap(), b"content");
 }
 
 #[test]
@@ -180,7 +244,7 @@ fn a_new_machine_needs_nothing_but_the_store() {
 #[test]
 fn of_versions_made_within_a_second_the_last_is_the_newest_after_a_refresh() {
     let sandbox = Sandbox::new();
-    std::fs::create_dir(sandbox.path("tree")).unwrap();
+    fs::create_dir(sandbox.path("tree")).unwrap();
     sandbox.ok(["vault", "create", "v"]);
     for version in 1..=8 {
         sandbox.write("tree/file", format!("version {version}"));

@@ -101,6 +101,11 @@ pub struct Entry {
     pub manifest: Option<ArchiveId>,
 }
 
+/// Adds sizes up; what an inventory claims may be more than there can be.
+pub(crate) fn total(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
+}
+
 impl Entry {
     /// A file of which nothing is known but its name and its archive.
     pub(crate) fn named(path: CatalogPath, archive: ArchiveId) -> Self {

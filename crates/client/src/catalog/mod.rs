@@ -39,6 +39,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use duplicates::{Duplicate, DuplicateTotals, Twin};
 pub use entries::EntryQuery;
+pub(crate) use entry::total;
 pub use entry::{Entry, FileTime, InvalidFileTime, Kind};
 pub use errands::Errand;
 pub use error::CatalogError;

@@ -25,7 +25,7 @@ impl Catalog {
         self.read(|connection| {
             // Grouped in the order of the index, so that nothing has to be sorted.
             let (archives, bytes): (i64, i64) = connection.query_row(
-                "SELECT count(*), coalesce(sum(size), 0) FROM
+                "SELECT count(*), cast(total(size) AS INTEGER) FROM
                     (SELECT max(size) AS size FROM entry
                      WHERE vault = ?1 AND archive_key IS NOT NULL AND gone IS NULL GROUP BY archive_key
                      UNION ALL SELECT size FROM manifest WHERE vault = ?1)",

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use icefield_protocol::{ArchiveId, Clock, Timestamp, VaultName};
 
 use crate::{
-    catalog::{Catalog, CatalogError, Entry, EntryQuery, ManifestArchive, VaultRef},
+    catalog::{Catalog, CatalogError, Entry, EntryQuery, ManifestArchive, VaultRef, total},
     events::{Event, Events},
     path::CatalogPath,
     pattern::{Choice, Pattern},
@@ -82,7 +82,7 @@ impl From<ManifestArchive> for PlannedDelete {
 impl DeletePlan {
     /// Bytes that would be deleted, as far as known.
     pub fn bytes(&self) -> u64 {
-        self.archives.iter().filter_map(|planned| planned.size).sum()
+        total(self.archives.iter().filter_map(|planned| planned.size))
     }
 
     /// Whether nothing was selected.
@@ -202,7 +202,7 @@ async fn delete_archives(
 ) -> Result<(), RemoveError> {
     context.events.event(Event::Planned {
         files: archives.len() as u64,
-        bytes: archives.iter().filter_map(|planned| planned.size).sum(),
+        bytes: total(archives.iter().filter_map(|planned| planned.size)),
     });
     let deletes = stream::iter(archives)
         .map(|planned| async move {
@@ -218,7 +218,7 @@ async fn delete_archives(
             match deleted {
                 Ok(()) => {
                     report.deleted += 1;
-                    report.bytes += planned.size.unwrap_or(0);
+                    report.bytes = report.bytes.saturating_add(planned.size.unwrap_or(0));
                     gone.push(planned.archive);
                     if let Some(path) = planned.path {
                         context.events.event(Event::FileDone { path, skipped: false });

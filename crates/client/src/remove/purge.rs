@@ -253,7 +253,7 @@ impl Purge<'_> {
                 Ok(()) => {
                     let bytes = planned.size.unwrap_or(0);
                     self.report.deleted += 1;
-                    self.report.bytes += bytes;
+                    self.report.bytes = self.report.bytes.saturating_add(bytes);
                     events.event(Event::Moved { bytes, resumed: false });
                     if let Some(path) = planned.path {
                         events.event(Event::FileDone { path, skipped: false });

@@ -135,6 +135,7 @@ pub(super) fn say_end(report: &UploadReport, session: &Session) {
         (report.skipped, "unchanged"),
         (report.touched, "with a new time only (recorded, not sent)"),
         (report.left_out, "left out"),
+        (report.held, "left to another run that is uploading: run the same command again later"),
         (report.failed, "failed"),
     ] {
         match (count, what) {
@@ -152,7 +153,8 @@ pub(super) fn say_end(report: &UploadReport, session: &Session) {
 }
 
 pub(super) fn is_nothing(report: &UploadReport) -> bool {
-    report.uploaded + report.noted + report.skipped + report.touched + report.failed == 0
+    let UploadReport { uploaded, noted, skipped, touched, held, failed, .. } = report;
+    uploaded + noted + skipped + touched + held + failed == 0
 }
 
 pub(super) fn nothing_chosen(command: &Upload) -> Failure {
@@ -169,7 +171,11 @@ pub(super) fn nothing_chosen(command: &Upload) -> Failure {
 }
 
 pub(super) fn exit(report: &UploadReport) -> Exit {
-    if report.failed > 0 { Exit::Some } else { Exit::Done }
+    match report {
+        report if report.failed > 0 => Exit::Some,
+        report if report.held > 0 => Exit::NotReady,
+        _ => Exit::Done,
+    }
 }
 
 /// An uploaded file.

@@ -17,7 +17,7 @@ use super::{
     send::{Job, send},
 };
 use crate::{
-    catalog::{CatalogError, Claim, ClaimRequest, Claimed, Entry, Kind},
+    catalog::{CatalogError, Claim, ClaimRequest, Claimed, Entry, Kind, total},
     description::{Decoded, decode},
     path::CatalogPath,
     walk::{Found, Item},
@@ -149,7 +149,7 @@ fn decide(run: &Run, found: Vec<Found>) -> Result<Decided, CatalogError> {
     if !needless.is_empty() {
         run.context.catalog.release(&needless)?;
     }
-    let bytes = decided.jobs.iter().map(|job| job.item.identity.size).sum();
+    let bytes = total(decided.jobs.iter().map(|job| job.item.identity.size));
     run.plan_more(decided.jobs.len() as u64, bytes);
     Ok(decided)
 }
@@ -190,7 +190,7 @@ fn claim(run: &Run, jobs: Vec<Job>, done: &mut Vec<Done>) -> Result<Vec<Job>, Ca
                 job.claim = Some(claim);
                 mine.push(job);
             }
-            Claimed::HeldElsewhere => done.push(Done::held(job.item.path)),
+            Claimed::HeldElsewhere => done.push(Done::Held { path: job.item.path }),
         }
     }
     Ok(mine)

@@ -265,8 +265,10 @@ pub struct UploadReport {
     pub touched: u64,
     /// Recorded without bytes of their own.
     pub noted: u64,
-    /// Held by another run, or nothing that can be archived.
+    /// Nothing that can be archived.
     pub left_out: u64,
+    /// Left to another run, which may yet fail.
+    pub held: u64,
     /// Failed, each told as an [`Outcome`].
     pub failed: u64,
     /// Bytes that this run sent, or would send.
@@ -368,6 +370,7 @@ async fn finish(
         touched: tally.touched,
         noted: tally.noted,
         left_out: tally.left_out,
+        held: tally.held,
         failed: tally.failed,
         bytes: if run.options.dry_run { tally.would_move } else { run.bytes_moved() },
         resumed_bytes: run.resumed(),

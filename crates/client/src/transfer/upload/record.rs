@@ -58,6 +58,10 @@ pub(super) enum Done {
         path: CatalogPath,
         why: String,
     },
+    /// Another run is uploading it.
+    Held {
+        path: CatalogPath,
+    },
     Failed {
         path: Option<CatalogPath>,
         local: PathBuf,
@@ -96,19 +100,16 @@ impl Done {
         Self::Bare { entry, is_new: true, settle }
     }
 
-    pub(super) fn held(path: CatalogPath) -> Self {
-        let why = "another run is uploading it".to_owned();
-        Self::LeftOut { path, why }
-    }
-
     fn settle(&self) -> Settle {
         match self {
             Self::Known { settle, .. }
             | Self::Bare { settle, .. }
             | Self::Failed { settle, .. } => *settle,
-            Self::Stored { .. } | Self::Would { .. } | Self::LeftOut { .. } | Self::Remark(_) => {
-                Settle::Nothing
-            }
+            Self::Stored { .. }
+            | Self::Would { .. }
+            | Self::LeftOut { .. }
+            | Self::Held { .. }
+            | Self::Remark(_) => Settle::Nothing,
         }
     }
 
@@ -131,6 +132,7 @@ pub(super) struct Tally {
     pub(super) touched: u64,
     pub(super) noted: u64,
     pub(super) left_out: u64,
+    pub(super) held: u64,
     pub(super) failed: u64,
     pub(super) would_move: u64,
 }
@@ -386,6 +388,12 @@ impl Teller<'_> {
             Done::Would { path, size } => self.would(path, size),
             Done::LeftOut { path, why } => {
                 self.tally.left_out += 1;
+                self.warn(Some(path.clone()), format!("left out: {why}"));
+                (self.on_outcome)(Outcome::LeftOut { path, why });
+            }
+            Done::Held { path } => {
+                self.tally.held += 1;
+                let why = "another run is uploading it".to_owned();
                 self.warn(Some(path.clone()), format!("left out: {why}"));
                 (self.on_outcome)(Outcome::LeftOut { path, why });
             }

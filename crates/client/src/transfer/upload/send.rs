@@ -73,7 +73,7 @@ pub(super) async fn send(run: Arc<Run>, mut job: Job) -> Option<Done> {
     };
     match attempted {
         Ok(done) => Some(done),
-        Err(Trouble::HeldElsewhere) => Some(Done::held(job.item.path)),
+        Err(Trouble::HeldElsewhere) => Some(Done::Held { path: job.item.path }),
         Err(Trouble::Halt(why)) => {
             run.stop(why);
             None

@@ -57,7 +57,7 @@ pub(super) async fn send(
             let local = local::path(path.as_bytes());
             Done::Failed { path: Some(path), local, error, settle: Settle::Nothing }
         }
-        Err(Trouble::HeldElsewhere) => Done::held(path),
+        Err(Trouble::HeldElsewhere) => Done::Held { path },
     };
     drop(done.send(settled).await);
 }

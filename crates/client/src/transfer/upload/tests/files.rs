@@ -285,7 +285,7 @@ async fn what_another_run_holds_is_left_to_it() {
     let now = Timestamp::UNIX_EPOCH;
     bench.catalog.claim(&theirs, bench.vault(), &[request], now).unwrap();
     let report = bench.run_well().await;
-    assert_eq!((report.uploaded, report.left_out), (1, 1));
+    assert_eq!((report.uploaded, report.held, report.left_out), (1, 1, 0));
     drop(theirs);
     assert_eq!(bench.run_well().await.uploaded, 1);
 }
