@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use icefield_client::s3::parse_storage_class;
+use icefield_client::{api::check_endpoint, s3::parse_storage_class};
 use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table, value};
 
@@ -119,6 +119,9 @@ fn add(command: &Add, session: &Session) -> anyhow::Result<Exit> {
     }
     let global = &session.global;
     let text = |value: &Option<String>| value.clone();
+    if let Some(endpoint) = &global.endpoint_url {
+        check_endpoint(endpoint).map_err(|error| Failure::usage(error.to_string()))?;
+    }
     let (kind, settings) = match command.kind {
         Kind::Embedded => {
             let given = command.path.as_deref().unwrap_or(Path::new(""));

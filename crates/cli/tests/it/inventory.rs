@@ -1,7 +1,7 @@
 //! `inventory refresh|show|export|import`, in every form that this version reads.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::{FileTypeExt as _, symlink},
     thread,
 };
@@ -55,6 +55,14 @@ fn an_export_replaces_an_older_one_as_a_whole_and_goes_to_standard_output_too() 
     sandbox.write("out.csv", "x".repeat(100_000));
     sandbox.ok(["inventory", "export", "v", "out.csv"]);
     assert_eq!(sandbox.ok(["inventory", "export", "v", "-"]).stdout, sandbox.read("out.csv"));
+    // Nobody reads on.
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    for form in ["icefield", "json", "service-csv", "powershell"] {
+        let mut command = sandbox.command(["inventory", "export", "v", "-", "--form", form]);
+        let ended = command.stdout(writer.try_clone().unwrap()).status().unwrap();
+        assert_eq!(ended.code(), Some(0), "{form}");
+    }
 }
 
 #[test]

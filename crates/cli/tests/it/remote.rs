@@ -141,6 +141,8 @@ fn what_is_wrong_with_a_target_is_told_with_the_next_step() {
     remote.end();
     key(&sandbox, "ICEFIELDDEVELOPMENT0", "development/only/secret/of/icefield/serve");
     sandbox.fails(1, ["vault", "list", "lab:"]).says(&endpoint).says("cannot be reached");
+    let secret = ["target", "add", "x", "--type", "vault-api", "--endpoint-url", "http://u:p@host"];
+    sandbox.fails(2, secret).says("https://HOST");
     let wrong = ["vault", "list", "lab:", "--endpoint-url", "nowhere"];
     sandbox.fails(2, wrong).says("https://HOST");
 }

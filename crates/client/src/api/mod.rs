@@ -222,6 +222,15 @@ fn amazon(region: &Region) -> String {
     format!("https://glacier.{region}.{domain}")
 }
 
+/// Refuses what is no endpoint, before anything relies on it.
+///
+/// # Errors
+///
+/// When it is not `https://host` or `http://host`, with a port or without; a name or password does not belong there.
+pub fn check_endpoint(endpoint: &str) -> Result<(), InvalidEndpoint> {
+    split(endpoint).map(|_| ())
+}
+
 /// Splits an endpoint into itself without a path, and the host that is signed.
 fn split(endpoint: &str) -> Result<(String, String), InvalidEndpoint> {
     let refused = || InvalidEndpoint::Address(endpoint.to_owned());

@@ -122,6 +122,14 @@ fn mtglacier(
     Ok(report)
 }
 
+/// Returns what failed beneath, so that callers see its kind.
+fn failed(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// Writes what PowerShell 6 and newer write on Windows: every cell quoted, no `#TYPE`.
 fn power_shell(
     catalog: &Catalog,
@@ -133,13 +141,13 @@ fn power_shell(
         .quote_style(csv::QuoteStyle::Always)
         .terminator(csv::Terminator::CRLF)
         .from_writer(out);
-    writer.write_record(["FilePath", "ArchiveId", "Checksum"]).map_err(io::Error::from)?;
+    writer.write_record(["FilePath", "ArchiveId", "Checksum"]).map_err(failed)?;
     let report = archives(catalog, vault, query, &mut |entry, archive| {
         let Some(path) = entry.path.as_utf8() else {
             return Ok(Err("the path is not UTF-8".to_owned()));
         };
         let hash = entry.tree_hash.map(|hash| hash.to_string()).unwrap_or_default();
-        writer.write_record([path, archive.as_str(), &hash]).map_err(io::Error::from)?;
+        writer.write_record([path, archive.as_str(), &hash]).map_err(failed)?;
         Ok(Ok(()))
     })?;
     writer.flush()?;
@@ -179,9 +187,9 @@ fn own(
 ) -> Result<ExportReport, WriteError> {
     let mut report = ExportReport::default();
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(COLUMNS).map_err(io::Error::from)?;
+    writer.write_record(COLUMNS).map_err(failed)?;
     catalog.for_each(vault, query, &mut |entry| -> Result<(), WriteError> {
-        writer.write_record(row(&entry, name.as_str())).map_err(io::Error::from)?;
+        writer.write_record(row(&entry, name.as_str())).map_err(failed)?;
         report.written += 1;
         Ok(())
     })?;
