@@ -79,6 +79,7 @@ pub(crate) async fn vault_api(
         transport: transport(session)?,
         retry: RetryPolicy::default(),
         hashing: session.hashing(),
+        events: session.events(),
         clock: Arc::clone(&session.clock),
         is_billed: billing == Biller::Aws,
         queue: place.queue.as_deref().map(|url| queue(&config, url)).transpose()?,

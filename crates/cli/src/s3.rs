@@ -42,7 +42,7 @@ pub(crate) async fn target(session: &Session, place: BucketPlace) -> anyhow::Res
     settings.class = class(place.storage_class.as_deref(), settings.is_amazon())?;
     let client = client(session, &config)?;
     let clock = Arc::clone(&session.clock);
-    Ok(Arc::new(S3::new(client, settings, session.hashing(), clock)))
+    Ok(Arc::new(S3::new(client, settings, session.hashing(), clock, session.events())))
 }
 
 /// Makes a client of the bucket's service.

@@ -144,7 +144,7 @@ impl VaultApi {
                 return Err(failed);
             }
             tracing::debug!(path = request.path, ?failed, "trying again");
-            if !attempts.again(failed.retry_after()).await {
+            if !attempts.again(failed.retry_after(), || self.in_short(&failed)).await {
                 return Err(failed);
             }
         }
@@ -260,16 +260,25 @@ impl VaultApi {
         self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Says in a few words why a request is tried again.
+    fn in_short(&self, failed: &Failed) -> String {
+        match failed {
+            Failed::Refused(refusal) => {
+                format!("{} answered {}: {}", self.endpoint, refusal.status, refusal.message)
+            }
+            Failed::NotSent(what) => format!("{} cannot be reached: {what}", self.endpoint),
+            Failed::Lost(what) => format!("the connection to {} was lost: {what}", self.endpoint),
+            Failed::Here(error) => error.to_string(),
+        }
+    }
+
     /// Says in the target's words why a request failed.
     pub(super) fn failed(&self, failed: Failed) -> TargetError {
         match failed {
             Failed::Refused(refusal) => self.explained(refusal),
-            Failed::NotSent(what) => TargetError::Transport {
-                what: format!("{} cannot be reached: {what}", self.endpoint),
-            },
-            Failed::Lost(what) => TargetError::Transport {
-                what: format!("the connection to {} was lost: {what}", self.endpoint),
-            },
+            Failed::NotSent(_) | Failed::Lost(_) => {
+                TargetError::Transport { what: self.in_short(&failed) }
+            }
             Failed::Here(error) => error,
         }
     }

@@ -42,6 +42,7 @@ use tokio::sync::Semaphore;
 
 use self::lanes::Lanes;
 use crate::{
+    events::Events,
     retry::{Retry, RetryPolicy},
     target::is_amazons,
     transport::{Transport, TransportOptions},
@@ -76,6 +77,8 @@ pub struct ApiOptions {
     pub retry: RetryPolicy,
     /// Hashes what is sent and received.
     pub hashing: HashPool,
+    /// Told when a service has to be waited for.
+    pub events: Arc<dyn Events>,
     /// Tells the time for signatures.
     pub clock: Arc<dyn Clock>,
     /// Whether Amazon charges for what is done, although the endpoint is not its own.
@@ -175,7 +178,7 @@ impl VaultApi {
             credentials: options.credentials,
             held: Mutex::new(None),
             transport,
-            retry: Retry::new(options.retry),
+            retry: Retry::new(options.retry, options.events),
             lanes: Lanes::new(FIRST_LANES, LANES),
             hashing: options.hashing,
             budget: Arc::new(Semaphore::new(HELD_BUDGET_BYTES)),

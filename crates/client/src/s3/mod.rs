@@ -65,6 +65,7 @@ use icefield_treehash::HashPool;
 use tokio::sync::OnceCell;
 
 use self::keys::Keys;
+use crate::events::Events;
 use crate::retry::{Retry, RetryPolicy};
 use crate::target::{
     Archived, Billing, Body, Limits, ListedPart, NewArchive, Output, StorageClass, StoredPart,
@@ -209,6 +210,7 @@ pub struct S3 {
     keys: Keys,
     hashing: HashPool,
     clock: Arc<dyn Clock>,
+    events: Arc<dyn Events>,
     retry: Retry,
     /// Whether the service has not refused `If-None-Match` yet.
     conditional: AtomicBool,
@@ -225,6 +227,7 @@ impl S3 {
         settings: Settings,
         hashing: HashPool,
         clock: Arc<dyn Clock>,
+        events: Arc<dyn Events>,
     ) -> Self {
         Self {
             client,
@@ -233,9 +236,10 @@ impl S3 {
             settings,
             hashing,
             clock,
-            retry: Retry::new(RETRIES),
+            retry: Retry::new(RETRIES, Arc::clone(&events)),
             conditional: AtomicBool::new(true),
             tagging: AtomicBool::new(true),
+            events,
             untold: Mutex::new(HashMap::new()),
         }
     }
@@ -251,7 +255,7 @@ impl S3 {
         loop {
             match act().await {
                 Err(error) if is_passing(&error) => {
-                    if !attempts.again(None).await {
+                    if !attempts.again(None, || error.to_string()).await {
                         return Err(error);
                     }
                     tracing::debug!(%error, "it is tried again");
@@ -266,8 +270,9 @@ impl S3 {
 
     /// The same place, for work that outlives a call.
     fn another(&self) -> Self {
-        let Self { client, settings, hashing, clock, .. } = self;
-        Self::new(client.clone(), settings.clone(), hashing.clone(), Arc::clone(clock))
+        let Self { client, settings, hashing, clock, events, .. } = self;
+        let (clock, events) = (Arc::clone(clock), Arc::clone(events));
+        Self::new(client.clone(), settings.clone(), hashing.clone(), clock, events)
     }
 
     /// Names a key in messages.

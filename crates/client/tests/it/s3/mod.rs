@@ -22,6 +22,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use icefield_client::{
     CatalogPath, Target as _, TargetError,
+    events::Silent,
     s3::{RESTORE_DAYS, S3, Settings, configure},
     target::{Archived, Body, NewArchive, Output, StorageClass},
 };
@@ -72,7 +73,8 @@ pub(crate) fn target(
         is_billed: false,
     };
     let hashing = HashPool::new(NonZeroUsize::new(2).unwrap());
-    S3::new(client(endpoint, secret), settings, hashing, Arc::<ManualClock>::clone(clock))
+    let (clock, events) = (Arc::<ManualClock>::clone(clock), Arc::new(Silent));
+    S3::new(client(endpoint, secret), settings, hashing, clock, events)
 }
 
 pub(crate) fn client(endpoint: &str, secret: &str) -> Client {
