@@ -12,15 +12,9 @@ use crate::{args::Global, failure::Failure, session::Session};
 ///
 /// When the answer is no, or nobody can be asked.
 pub(crate) fn confirm(global: &Global, action: &str) -> anyhow::Result<()> {
+    can_confirm(global, action)?;
     if global.yes {
         return Ok(());
-    }
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::usage(format!(
-            "this would {action}, and nobody is there to be asked"
-        ))
-        .hint("add --yes to do it, or --dry-run to see what it would do")
-        .into());
     }
     // A failing standard error leaves nobody to tell.
     writeln!(std::io::stderr(), "This will {action}.").ok();
@@ -35,6 +29,19 @@ pub(crate) fn confirm(global: &Global, action: &str) -> anyhow::Result<()> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether `action` can be agreed to, so that what comes before it is not done in vain.
+///
+/// # Errors
+///
+/// When nobody can be asked.
+pub(crate) fn can_confirm(global: &Global, action: &str) -> Result<(), Failure> {
+    if global.yes || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("this would {action}, and nobody is there to be asked"))
+        .hint("add --yes to do it, or --dry-run to see what it would do"))
 }
 
 /// Asks whether to do what `what` names at these costs, unless it costs nothing or a limit has answered: `--max-cost`, or what

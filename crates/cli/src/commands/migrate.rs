@@ -31,7 +31,7 @@ use crate::{
     cost,
     failure::{Exit, Failure},
     output::{ROWS_FOR_PEOPLE, count, printable, size, stdout_rows},
-    prompt::{confirm, consent},
+    prompt::{can_confirm, confirm, consent},
     session::{Session, VaultSession},
 };
 
@@ -150,6 +150,10 @@ pub(crate) async fn run(command: Migrate, session: &Session) -> anyhow::Result<E
     if session.global.dry_run {
         tell_plan(&plan, &what, &price, (&from, &to), session)?;
         return close(from, to, Exit::Done).await;
+    }
+    if command.delete_source {
+        let later = format!("delete from the vault {} what has arrived", from.name);
+        can_confirm(&session.global, &later)?;
     }
     say_price(&price, (&from, &to), session);
     let agreed = consent(session, &what, &price.costs(), command.max_cost, price.bulk)?;

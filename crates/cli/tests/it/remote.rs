@@ -162,6 +162,8 @@ fn a_vault_moves_to_a_server_and_back_and_is_deleted_where_it_came_from() {
 
     let back = ["migrate", "lab:moved", "again", "--delete-source"];
     sandbox.fails(2, back).says("--yes");
+    let vaults = sandbox.json(["vault", "list"]);
+    assert_eq!(vaults.as_array().unwrap().len(), 1, "nothing is moved before that: {vaults}");
     sandbox.ok(back.iter().chain(&["--yes"])).says("deleted 31 archives");
     assert_eq!(sandbox.holds("lab:moved").0, 1, "the manifest is nobody's file");
     sandbox.ok(["retrieve", "again", "--to", "back"]);
