@@ -150,7 +150,7 @@ impl Attempts<'_> {
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0; 4];
     // Without random bytes everybody comes back together, which is no reason to fail.
-    aws_lc_rs::rand::fill(&mut random).ok();
+    getrandom::fill(&mut random).ok();
     pause.mul_f64(0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX) / 2.0)
 }
 

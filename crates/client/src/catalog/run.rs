@@ -99,6 +99,6 @@ fn is_locked(path: &Path) -> io::Result<bool> {
 /// Returns random bytes.
 pub(super) fn random() -> Result<[u8; 16], CatalogError> {
     let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CatalogError::Random)?;
+    getrandom::fill(&mut bytes).map_err(|_| CatalogError::Random)?;
     Ok(bytes)
 }

@@ -96,7 +96,7 @@ impl Run {
         options: UploadOptions,
     ) -> Result<Arc<Self>, UploadError> {
         let mut id = [0; 16];
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| UploadError::Random)?;
+        getrandom::fill(&mut id).map_err(|_| UploadError::Random)?;
         let opening = context.clone();
         let (vault, lease, rate) = blocking(move || {
             let vault = opening.catalog.vault(opening.target.identity(), &opening.vault)?;

@@ -175,7 +175,7 @@ async fn next(parts: &mut mpsc::Receiver<io::Result<StreamPart>>) -> Result<Stre
 
 pub(super) fn random_token() -> Result<UploadToken, Trouble> {
     let mut token = [0; 16];
-    aws_lc_rs::rand::fill(&mut token).map_err(|_| Trouble::Halt(UploadError::Random))?;
+    getrandom::fill(&mut token).map_err(|_| Trouble::Halt(UploadError::Random))?;
     Ok(UploadToken::from_bytes(token))
 }
 
