@@ -26,6 +26,11 @@ impl Chain {
         LinearHash::from_bytes(kernels().ended(self.state, self.rest(), self.size))
     }
 
+    /// Whether nothing was taken up.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
     fn rest(&self) -> &[u8] {
         &self.rest[..rest_len(self.size)]
     }

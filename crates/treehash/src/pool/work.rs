@@ -19,6 +19,9 @@ use crate::sha256::{MAX_LANES, kernels};
 const HELP_LEAVES: usize = 8;
 const HELP_LEAVES_UNSHARED: usize = 2;
 
+/// Chains that a worker takes at once where they are too few for lanes of their own.
+const PAIR: usize = 2;
+
 /// The bytes of a queued leaf with their share of the budget, which is free again when both roles are done.
 pub(super) struct Leaf {
     bytes: Bytes,
@@ -44,6 +47,8 @@ struct Link {
     leaf: Arc<Leaf>,
     /// Whether the hash of the leaf is made with it; else another worker has taken that over.
     hash_leaf: bool,
+    /// The hash of the leaf, once it is made.
+    hash: Option<TreeHash>,
 }
 
 /// What the workers have done for one stream.
@@ -145,27 +150,36 @@ impl Progress {
         self.done(&mut state, 1);
     }
 
-    /// Hands out the chain with its next link, unless nobody waits for it any more.
-    fn take_link(&self) -> Option<(Chain, Link)> {
+    /// Hands out the chain with its next links, `most` of them, unless nobody waits for it any more.
+    fn take_links(&self, most: usize) -> Option<(Chain, Vec<Link>)> {
         let mut state = lock(&self.state);
         if self.is_cancelled() {
             state.links.clear();
         }
-        let link = state.links.pop_front();
-        state.chain_scheduled = link.is_some();
-        let link = link?;
-        Some((state.chain.take()?, link))
+        let count = state.links.len().min(most);
+        state.chain_scheduled = count > 0;
+        if count == 0 {
+            return None;
+        }
+        let links = state.links.drain(..count).collect();
+        Some((state.chain.take()?, links))
     }
 
-    /// Takes the chain back, with the hash of leaf `index` if it was made.
-    fn link_done(&self, chain: Chain, index: usize, hash: Option<TreeHash>) -> Due {
+    /// Takes the chain back, after these links.
+    fn links_done(&self, chain: Chain, links: Vec<Link>) -> Due {
         let mut state = lock(&self.state);
         state.chain = Some(chain);
         state.chain_scheduled = false;
-        if let Some(hash) = hash {
-            state.leaves[index] = hash;
+        let mut done = links.len();
+        for Link { index, leaf, hash, .. } in links {
+            if let Some(hash) = hash {
+                state.leaves[index] = hash;
+                done += 1;
+            }
+            // Its share of the budget is free before the stream is told.
+            drop(leaf);
         }
-        self.done(&mut state, 1 + usize::from(hash.is_some()));
+        self.done(&mut state, done);
         state.schedule()
     }
 
@@ -214,6 +228,8 @@ struct Work {
     behind: VecDeque<Arc<Progress>>,
     /// Chains and leaves take turns while there are both.
     leaves_next: bool,
+    /// Workers that wait for work.
+    idle: usize,
     stopping: bool,
 }
 
@@ -239,7 +255,7 @@ impl Queue {
         let mut state = lock(&progress.state);
         state.expect_leaf();
         if linear {
-            let due = state.push_link(Link { index, leaf, hash_leaf: true });
+            let due = state.push_link(Link { index, leaf, hash_leaf: true, hash: None });
             drop(state);
             self.schedule([(progress, due)]);
         } else {
@@ -290,36 +306,68 @@ impl Queue {
             if let Some(turn) = work.take(self.workers) {
                 return Some(turn);
             }
+            work.idle += 1;
             work = self.available.wait(work).unwrap_or_else(PoisonError::into_inner);
+            work.idle -= 1;
         }
     }
 
-    /// Takes up one link of every chain, together in one call.
+    /// Takes up one link of every chain, together in one call. A pair takes up as many as have leaves for the lanes.
     fn advance_chains(&self, streams: &[Arc<Progress>]) {
+        let most = if streams.len() == PAIR { MAX_LANES / PAIR } else { 1 };
         let mut taken: Vec<_> = streams
             .iter()
             .filter_map(|progress| {
-                progress.take_link().map(|(chain, link)| (progress, chain, link))
+                let (chain, links) = progress.take_links(most)?;
+                Some(Taken { progress, chain, links })
             })
             .collect();
-        let mut links: Vec<_> = taken
-            .iter_mut()
-            .map(|(_, chain, link)| chain::Link {
-                chain,
-                leaf: &link.leaf.bytes,
-                hash_leaf: link.hash_leaf,
-            })
-            .collect();
-        let hashes = chain::advance(&mut links);
-        let done = taken.into_iter().zip(hashes).map(
-            |((progress, chain, Link { index, leaf, .. }), hash)| {
-                // Its share of the budget is free before the stream is told.
-                drop(leaf);
-                (progress, progress.link_done(chain, index, hash))
-            },
-        );
+        hash_in_lanes(&mut taken);
+        for round in 0..most {
+            let mut links = Vec::new();
+            let mut hashes = Vec::new();
+            for Taken { chain, links: own, .. } in &mut taken {
+                if let Some(Link { leaf, hash_leaf, hash, .. }) = own.get_mut(round) {
+                    links.push(chain::Link { chain, leaf: &leaf.bytes, hash_leaf: *hash_leaf });
+                    hashes.push(hash);
+                }
+            }
+            for (hash, made) in hashes.into_iter().zip(chain::advance(&mut links)) {
+                *hash = made.or(*hash);
+            }
+        }
+        let done = taken
+            .into_iter()
+            .map(|Taken { progress, chain, links }| (progress, progress.links_done(chain, links)));
         let done: Vec<_> = done.collect();
         self.schedule(done);
+    }
+}
+
+/// A chain in a worker's hand.
+struct Taken<'a> {
+    progress: &'a Arc<Progress>,
+    chain: Chain,
+    links: Vec<Link>,
+}
+
+/// Makes the hashes of all leaves that are wanted at once, if they are enough for the lanes.
+///
+/// What is first in its chain is left out: it is the same hash as that of the chain.
+fn hash_in_lanes(taken: &mut [Taken<'_>]) {
+    let mut wanted: Vec<_> = taken
+        .iter_mut()
+        .flat_map(|Taken { chain, links, .. }| links.iter_mut().skip(usize::from(chain.is_empty())))
+        .filter(|link| link.hash_leaf)
+        .collect();
+    if !kernels().has_lanes(wanted.len()) {
+        return;
+    }
+    let mut hashes = vec![TreeHash::from_bytes([0; 32]); wanted.len()];
+    let batch: Vec<&[u8]> = wanted.iter().map(|link| link.leaf.bytes.as_ref()).collect();
+    leaves(&batch, &mut hashes);
+    for (link, hash) in wanted.iter_mut().zip(hashes) {
+        (link.hash_leaf, link.hash) = (false, Some(hash));
     }
 }
 
@@ -328,9 +376,17 @@ impl Work {
         let chains_next = self.leaves.is_empty() || !self.leaves_next;
         if chains_next && !self.chains.is_empty() {
             self.leaves_next = true;
-            // One alone is sooner done, and frees its share of the budget sooner, unless lanes make up for that.
+            // One alone is sooner done, and frees its share of the budget sooner, unless lanes make up for that: of many
+            // for both hashes, of two for those of the leaves.
             let share = fair_share(self.chains.len(), workers);
-            let count = if kernels().has_lanes_for_twins(share) { share } else { 1 };
+            let count = match share {
+                share if kernels().has_lanes_for_twins(share) => share,
+                share if kernels().has_lanes(MAX_LANES) => {
+                    // Nobody waits for the second one.
+                    if self.idle == 0 { self.chains.len().min(PAIR) } else { share.min(PAIR) }
+                }
+                _ => 1,
+            };
             return Some(Turn::Chains(self.chains.drain(..count).collect()));
         }
         if !self.leaves.is_empty() {
@@ -416,14 +472,43 @@ mod tests {
     #[test]
     fn chains_and_leaves_take_turns() {
         let queue = Queue::new(NonZeroUsize::MIN);
-        for _ in 0..2 {
+        for _ in 0..3 {
             push(&queue, &Arc::default(), 0, true);
         }
         push(&queue, &Arc::default(), 0, false);
         assert!(matches!(take(&queue), Some(Turn::Chains(_))));
         assert!(matches!(take(&queue), Some(Turn::Leaves(_))));
-        assert!(matches!(take(&queue), Some(Turn::Chains(_))));
-        assert!(take(&queue).is_none());
+        // One or two, as the machine has lanes.
+        while let Some(turn) = take(&queue) {
+            assert!(matches!(turn, Turn::Chains(_)));
+        }
+    }
+
+    /// Of two streams with many leaves each, taken together as one worker does that is alone.
+    #[tokio::test]
+    async fn a_pair_of_chains_gives_both_hashes_of_each() {
+        let queue = Queue::new(NonZeroUsize::MIN);
+        let streams: [Arc<Progress>; 2] = Default::default();
+        let counts = [13, 6];
+        for (progress, count) in streams.iter().zip(counts) {
+            for index in 0..count {
+                push(&queue, progress, index, true);
+            }
+        }
+        while let Some(turn) = take(&queue) {
+            match turn {
+                Turn::Chains(chains) => queue.advance_chains(&chains),
+                Turn::Help(behind) => hash_leaves(behind.help()),
+                Turn::Leaves(_) => panic!("every leaf has a link"),
+            }
+        }
+        for (progress, count) in streams.iter().zip(counts) {
+            let (leaves, chain) = progress.ended(count).await;
+            let bytes: Vec<_> = (0..count).map(leaf).collect();
+            let expected: Vec<_> = bytes.iter().map(|leaf| TreeHash::of_leaf(leaf)).collect();
+            assert_eq!(leaves, expected);
+            assert_eq!(chain.finish(), LinearHash::of(&bytes.concat()));
+        }
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl Kernels {
         self.streams.twin_is_shared()
     }
 
+    /// Returns whether `count` messages would go into lanes.
+    pub(crate) fn has_lanes(&self, count: usize) -> bool {
+        self.wide.is_some_and(|wide| count >= wide.fewest_single)
+    }
+
     /// Returns whether `count` messages with two hashes each would go into lanes.
     pub(crate) fn has_lanes_for_twins(&self, count: usize) -> bool {
         self.wide.is_some_and(|wide| count >= wide.fewest_twin)
