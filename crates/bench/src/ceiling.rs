@@ -1,0 +1,103 @@
+//! What the machine itself can do: the limits that a server is measured against.
+
+use std::{
+    fs::{File, OpenOptions, remove_file},
+    io::Write as _,
+    num::NonZeroUsize,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    thread::{available_parallelism, scope},
+    time::Instant,
+};
+
+use anyhow::{Result, anyhow};
+use bytes::Bytes;
+use icefield_treehash::{HashPool, Roles};
+use tokio::{runtime::Builder, task::JoinSet};
+
+/// Bytes that are written at a time.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// Returns how many bytes a second all cores hash in so many streams of that length, for both hashes or the tree hash.
+pub(crate) fn hash(payload: &Bytes, streams: usize, linear: bool) -> Result<f64> {
+    let pool = HashPool::new(available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    let runtime = Builder::new_current_thread().build()?;
+    runtime.block_on(async {
+        let begin = Instant::now();
+        let mut running = JoinSet::new();
+        for _ in 0..streams {
+            let (mut stream, bytes) = (pool.start(Roles { linear }), payload.clone());
+            running.spawn(async move {
+                stream.submit(bytes).await;
+                stream.finish().await
+            });
+        }
+        while let Some(ended) = running.join_next().await {
+            ended?;
+        }
+        Ok((streams * payload.len()) as f64 / begin.elapsed().as_secs_f64())
+    })
+}
+
+/// Returns how many bytes a second the disk of `folder` takes in as many files of that length at once, each synced at
+/// its end: the better of the ways past the system's memory and through it.
+pub(crate) fn disk(folder: &Path, len: usize, files: usize, rounds: usize) -> Result<f64> {
+    let through = write(folder, len, files, rounds, 0)?;
+    // Where the file system has no way past, that is no limit.
+    let past = write(folder, len, files, rounds, libc_o_direct()).unwrap_or(0.0);
+    Ok(through.max(past))
+}
+
+const fn libc_o_direct() -> i32 {
+    rustix::fs::OFlags::DIRECT.bits() as i32
+}
+
+fn write(folder: &Path, len: usize, files: usize, rounds: usize, flags: i32) -> Result<f64> {
+    let begin = Instant::now();
+    let ended: Result<Vec<()>> = scope(|scope| {
+        let running: Vec<_> = (0..files)
+            .map(|number| {
+                let path = folder.join(format!("ceiling-{number}"));
+                scope.spawn(move || {
+                    let block = Aligned::new();
+                    for _ in 0..rounds {
+                        let mut file = open(&path, flags)?;
+                        for _ in 0..len / WRITE_BYTES {
+                            file.write_all(block.bytes())?;
+                        }
+                        file.sync_data()?;
+                        remove_file(&path)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let joined = running.into_iter();
+        joined.map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("panicked")))).collect()
+    });
+    ended?;
+    Ok((len * files * rounds) as f64 / begin.elapsed().as_secs_f64())
+}
+
+fn open(path: &Path, flags: i32) -> Result<File> {
+    Ok(OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(path)?)
+}
+
+/// A block at an address that disks can be given.
+struct Aligned {
+    room: Vec<u8>,
+    begin: usize,
+}
+
+impl Aligned {
+    fn new() -> Self {
+        const ALIGNMENT: usize = 4096;
+        let room: Vec<u8> = (0..WRITE_BYTES + ALIGNMENT).map(|n| (n * 31 >> 3) as u8).collect();
+        let begin = room.as_ptr().align_offset(ALIGNMENT);
+        Self { room, begin }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.room[self.begin..self.begin + WRITE_BYTES]
+    }
+}
