@@ -7,10 +7,10 @@
 //! commit            tree hash, record      the archive becomes visible here or not at all
 //! ```
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use icefield_protocol::{ArchiveId, Description, Operation, UploadToken, limits};
 use icefield_store::{
-    ArchiveEntry, Content, Entry, Outcome, StoreError,
+    ArchiveEntry, Content, Entry, Outcome,
     entry::ArchiveNumber,
     ledger::{ArchiveRow, VaultRow},
 };
@@ -18,11 +18,10 @@ use icefield_treehash::{Hashed, LinearHash, TreeHash};
 
 use crate::{
     access::Access,
-    body::{Declared, Drain, Hashing, StagedFile, check},
+    body::{Collected, Collecting, Declared, Drain, StagedFile, Storing, check},
     engine::Engine,
     error::EngineError,
     policy::ContextKeys,
-    room::Taken,
 };
 
 /// What is said about an archive before its bytes come.
@@ -62,8 +61,7 @@ pub struct Receiving {
 enum Incoming {
     New {
         put: Put,
-        hashing: Hashing,
-        kept: Kept,
+        keeping: Keeping,
     },
     /// The token has made this archive before.
     Repeat {
@@ -93,31 +91,49 @@ struct Put {
     token: Option<UploadToken>,
 }
 
+/// Where the bytes of a new archive go.
+#[derive(Debug)]
+enum Keeping {
+    Memory(Collecting),
+    File(Storing),
+}
+
 /// Where the bytes of a new archive are until it is committed.
 #[derive(Debug)]
 enum Kept {
-    /// Copied, so that no buffers are kept that the pieces came in.
-    Memory(BytesMut, Taken),
+    Memory(Collected),
     File(StagedFile),
 }
 
-impl Kept {
+impl Keeping {
     /// Begins to keep an archive: in memory if it is small and there is room, else in a file.
-    async fn begin(engine: &Engine, size: u64) -> Result<Self, EngineError> {
-        let small = (size < engine.settings().small_archive_bytes).then_some(size);
-        let room = small.and_then(|size| engine.inner.room.take(size));
-        match (room, usize::try_from(size)) {
-            (Some(room), Ok(size)) => Ok(Self::Memory(BytesMut::with_capacity(size), room)),
-            _ => Ok(Self::File(StagedFile::for_body(engine, size).await?)),
+    async fn begin(engine: &Engine, size: u64, linear: bool) -> Result<Self, EngineError> {
+        let declared = Declared::Archive(size);
+        let small = size < engine.settings().small_archive_bytes;
+        match small.then(|| Collecting::begin(engine, declared, linear)).flatten() {
+            Some(collecting) => Ok(Self::Memory(collecting)),
+            None => Ok(Self::File(Storing::begin(engine, declared, linear).await?)),
         }
     }
 
-    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), EngineError> {
         match self {
-            Self::Memory(whole, _) => whole.extend_from_slice(&bytes),
-            Self::File(file) => file.write(bytes).await?,
+            Self::Memory(collecting) => collecting.write(&bytes),
+            Self::File(storing) => storing.write(bytes).await,
         }
-        Ok(())
+    }
+
+    async fn finish(self, engine: &Engine) -> Result<(Hashed, Kept), EngineError> {
+        match self {
+            Self::Memory(collecting) => {
+                let (hashed, collected) = collecting.finish(engine).await?;
+                Ok((hashed, Kept::Memory(collected)))
+            }
+            Self::File(storing) => {
+                let (hashed, file) = storing.finish().await?;
+                Ok((hashed, Kept::File(file)))
+            }
+        }
     }
 }
 
@@ -146,13 +162,11 @@ impl Engine {
             None => None,
         };
         let NewArchive { description, token, size, linear } = new;
-        let declared = Declared::Archive(size);
         let body = if let Some(first) = first {
-            Incoming::Repeat { first, drain: Drain::begin(self, declared, linear) }
+            Incoming::Repeat { first, drain: Drain::begin(Declared::Archive(size), linear) }
         } else {
-            let kept = Kept::begin(self, size).await?;
-            let hashing = Hashing::begin(self, declared, linear);
-            Incoming::New { put: Put { vault, description, token }, hashing, kept }
+            let keeping = Keeping::begin(self, size, linear).await?;
+            Incoming::New { put: Put { vault, description, token }, keeping }
         };
         Ok(Receiving { engine: self.clone(), body })
     }
@@ -304,10 +318,8 @@ impl Receiving {
     /// `InvalidContentLength` when more comes than was said.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), EngineError> {
         match &mut self.body {
-            Incoming::New { hashing, kept, .. } => {
-                hashing.write(bytes.clone(), kept.write(bytes)).await
-            }
-            Incoming::Repeat { drain, .. } => drain.write(bytes).await,
+            Incoming::New { keeping, .. } => keeping.write(bytes).await,
+            Incoming::Repeat { drain, .. } => drain.write(&bytes),
         }
     }
 
@@ -318,11 +330,12 @@ impl Receiving {
     /// `InvalidContentLength` when less came than was said.
     pub async fn finish(self) -> Result<HashedArchive, EngineError> {
         let body = match self.body {
-            Incoming::New { put, hashing, kept } => {
-                Complete::New { put, hashed: hashing.finish().await?, kept }
+            Incoming::New { put, keeping } => {
+                let (hashed, kept) = keeping.finish(&self.engine).await?;
+                Complete::New { put, hashed, kept }
             }
             Incoming::Repeat { first, drain } => {
-                Complete::Repeat { first, linear: drain.finish().await? }
+                Complete::Repeat { first, linear: drain.finish()? }
             }
         };
         Ok(HashedArchive { engine: self.engine, body })
@@ -371,8 +384,8 @@ impl HashedArchive {
             Complete::New { put, hashed, kept } => {
                 let engine = &self.engine;
                 match kept {
-                    Kept::Memory(whole, _room) => {
-                        let body = whole.freeze();
+                    Kept::Memory(collected) => {
+                        let body = collected.bytes.clone();
                         engine.store_archive(put, &hashed, Content::Here, body).await?
                     }
                     Kept::File(file) => {

@@ -1,4 +1,4 @@
-//! Bytes on their way in: each buffer is hashed once and written once, at the same time.
+//! Bytes on their way in: each leaf is hashed once and written once, at the same time.
 //!
 //! A small archive is kept in memory until its record is written. Everything else streams into a payload file under an
 //! id that the ledger knows as staged before the first byte, so a body that is dropped leaves nothing but garbage for
@@ -6,11 +6,13 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join;
 use icefield_protocol::ByteRange;
 use icefield_store::{Extent, Store, StoreError, entry::PayloadId, payload::PayloadWriter};
-use icefield_treehash::{HashStream, Hashed, Hasher, LinearHash, Roles, TreeHash};
+use icefield_treehash::{
+    Block, Blocks, HashStream, Hashed, Hasher, LEAF_SIZE, LinearHash, Roles, TreeHash,
+};
 use tokio::runtime::Handle;
 
 use crate::{engine::Engine, error::EngineError, room::Taken};
@@ -64,86 +66,156 @@ impl Count {
     }
 }
 
-/// A body that is hashed while its owner keeps it somewhere.
+/// A body on its way into a payload file.
+///
+/// Where there is room, it is put together to whole leaves, each of which goes to the hashing threads and to the disk from
+/// the one place where it lies; a leaf that comes whole is not copied for that. Without room each piece is hashed by whoever
+/// brings it and written before the next one, and nothing is kept.
 #[derive(Debug)]
-pub(crate) struct Hashing {
+pub(crate) struct Storing {
     count: Count,
-    stream: Stream,
+    hashing: Hashing,
+    file: StagedFile,
 }
 
-impl Hashing {
-    pub(crate) fn begin(engine: &Engine, declared: Declared, linear: bool) -> Self {
-        let stream = Stream::begin(engine, declared, Roles { linear });
-        Self { count: Count { declared, received: 0 }, stream }
+enum Hashing {
+    Pooled { stream: HashStream, blocks: Blocks, filling: Option<Block> },
+    Own(Hasher),
+}
+
+impl Storing {
+    /// Creates the file of a body.
+    pub(crate) async fn begin(
+        engine: &Engine,
+        declared: Declared,
+        linear: bool,
+    ) -> Result<Self, EngineError> {
+        let mut file = StagedFile::create(engine.store()).await?;
+        let roles = Roles { linear };
+        let hashing =
+            if let Some((room, most)) = engine.inner.room_of_files.for_file(declared.size()) {
+                file.keep_at_most(most, room);
+                let pool = engine.store().hashing();
+                Hashing::Pooled {
+                    stream: pool.start(roles),
+                    blocks: pool.blocks().clone(),
+                    filling: None,
+                }
+            } else {
+                file.writer.keep_at_most(0);
+                Hashing::Own(Hasher::new(roles))
+            };
+        Ok(Self { count: Count { declared, received: 0 }, hashing, file })
     }
 
-    /// Takes the next bytes, hashing them while `keep` keeps them.
-    pub(crate) async fn write(
-        &mut self,
-        bytes: Bytes,
-        keep: impl Future<Output = Result<(), StoreError>>,
-    ) -> Result<(), EngineError> {
+    /// Takes the next bytes.
+    pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<(), EngineError> {
         let received = self.count.with(&bytes)?;
-        let ((), kept) = join(self.stream.submit(bytes), keep).await;
-        kept?;
+        match &mut self.hashing {
+            Hashing::Pooled { stream, blocks, filling } => {
+                while let Some(leaf) = next_leaf(blocks, filling, &mut bytes) {
+                    hash_and_keep(stream, &mut self.file, leaf).await?;
+                }
+            }
+            Hashing::Own(hasher) => {
+                hasher.update(&bytes);
+                self.file.write(bytes).await?;
+            }
+        }
         // Only now: a call that was dropped midway leaves the count behind what was hashed, and `finish` refuses.
         self.count.received = received;
         Ok(())
     }
 
-    pub(crate) async fn finish(self) -> Result<Hashed, EngineError> {
+    /// Ends the bytes; the file is not durable yet.
+    pub(crate) async fn finish(mut self) -> Result<(Hashed, StagedFile), EngineError> {
         self.count.end()?;
-        let hashed = self.stream.finish().await;
+        let hashed = match self.hashing {
+            Hashing::Pooled { mut stream, filling, .. } => {
+                if let Some(rest) = filling {
+                    hash_and_keep(&mut stream, &mut self.file, rest.freeze()).await?;
+                }
+                stream.finish().await
+            }
+            Hashing::Own(hasher) => hasher.finish(),
+        };
         if hashed.size == self.count.received {
-            Ok(hashed)
+            Ok((hashed, self.file))
         } else {
             Err(self.count.declared.mismatch(hashed.size))
         }
     }
 }
 
-/// Where a body is hashed.
-enum Stream {
-    /// By the store's threads, several leaves at once. What is not a whole leaf yet is kept, so this takes room.
-    Pooled(HashStream, Taken),
-    /// By whoever brings the bytes, which keeps none of them.
-    Own(Hasher),
+/// Returns the next leaf that is whole: as it came, or put together in a block.
+fn next_leaf(blocks: &Blocks, filling: &mut Option<Block>, bytes: &mut Bytes) -> Option<Bytes> {
+    if filling.is_none() && bytes.len() >= LEAF_SIZE {
+        return Some(bytes.split_to(LEAF_SIZE));
+    }
+    if bytes.is_empty() {
+        return None;
+    }
+    let block = filling.get_or_insert_with(|| blocks.take());
+    block.fill_from(bytes);
+    if block.is_full() { filling.take().map(Block::freeze) } else { None }
 }
 
-/// The most bytes that a pooled stream keeps: a leaf, in a buffer that has grown to twice as much.
-const KEPT_BY_A_STREAM: u64 = 2 << 20;
-
-impl Stream {
-    fn begin(engine: &Engine, declared: Declared, roles: Roles) -> Self {
-        let kept = declared.size().saturating_mul(2).min(KEPT_BY_A_STREAM);
-        match engine.inner.room.take(kept) {
-            Some(room) => Self::Pooled(engine.store().hashing().start(roles), room),
-            None => Self::Own(Hasher::new(roles)),
-        }
-    }
-
-    async fn submit(&mut self, bytes: Bytes) {
-        match self {
-            Self::Pooled(stream, _) => stream.submit(bytes).await,
-            Self::Own(hasher) => hasher.update(&bytes),
-        }
-    }
-
-    async fn finish(self) -> Hashed {
-        match self {
-            Self::Pooled(stream, _room) => stream.finish().await,
-            Self::Own(hasher) => hasher.finish(),
-        }
-    }
+async fn hash_and_keep(
+    stream: &mut HashStream,
+    file: &mut StagedFile,
+    leaf: Bytes,
+) -> Result<(), StoreError> {
+    let ((), kept) = join(stream.submit(leaf.clone()), file.write(leaf)).await;
+    kept
 }
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for Hashing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pooled(stream, _) => stream.fmt(f),
+            Self::Pooled { stream, .. } => stream.fmt(f),
             Self::Own(hasher) => hasher.fmt(f),
         }
     }
+}
+
+/// A small body, kept in memory.
+#[derive(Debug)]
+pub(crate) struct Collecting {
+    count: Count,
+    /// Copied, so that no buffers are kept that the pieces came in.
+    whole: BytesMut,
+    linear: bool,
+    room: Taken,
+}
+
+impl Collecting {
+    /// Begins to keep a body, if there is room for it.
+    pub(crate) fn begin(engine: &Engine, declared: Declared, linear: bool) -> Option<Self> {
+        let room = engine.inner.room.take(declared.size())?;
+        let whole = BytesMut::with_capacity(usize::try_from(declared.size()).ok()?);
+        Some(Self { count: Count { declared, received: 0 }, whole, linear, room })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &Bytes) -> Result<(), EngineError> {
+        self.count.received = self.count.with(bytes)?;
+        self.whole.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(crate) async fn finish(self, engine: &Engine) -> Result<(Hashed, Collected), EngineError> {
+        self.count.end()?;
+        let bytes = self.whole.freeze();
+        let mut stream = engine.store().hashing().start(Roles { linear: self.linear });
+        stream.submit(bytes.clone()).await;
+        Ok((stream.finish().await, Collected { bytes, _room: self.room }))
+    }
+}
+
+/// A small body that has come completely.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) bytes: Bytes,
+    _room: Taken,
 }
 
 /// A body that nobody needs, because its archive exists already.
@@ -151,30 +223,26 @@ impl fmt::Debug for Stream {
 pub(crate) struct Drain {
     count: Count,
     /// The caller may still have a linear hash to compare.
-    hashing: Option<Stream>,
+    hasher: Option<Hasher>,
 }
 
 impl Drain {
-    pub(crate) fn begin(engine: &Engine, declared: Declared, linear: bool) -> Self {
-        let hashing = linear.then(|| Stream::begin(engine, declared, Roles { linear }));
-        Self { count: Count { declared, received: 0 }, hashing }
+    pub(crate) fn begin(declared: Declared, linear: bool) -> Self {
+        let hasher = linear.then(|| Hasher::new(Roles { linear }));
+        Self { count: Count { declared, received: 0 }, hasher }
     }
 
-    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), EngineError> {
-        let received = self.count.with(&bytes)?;
-        if let Some(hashing) = &mut self.hashing {
-            hashing.submit(bytes).await;
+    pub(crate) fn write(&mut self, bytes: &Bytes) -> Result<(), EngineError> {
+        self.count.received = self.count.with(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
         }
-        self.count.received = received;
         Ok(())
     }
 
-    pub(crate) async fn finish(self) -> Result<Option<LinearHash>, EngineError> {
+    pub(crate) fn finish(self) -> Result<Option<LinearHash>, EngineError> {
         self.count.end()?;
-        match self.hashing {
-            Some(hashing) => Ok(hashing.finish().await.linear),
-            None => Ok(None),
-        }
+        Ok(self.hasher.and_then(|hasher| hasher.finish().linear))
     }
 }
 
@@ -187,10 +255,6 @@ pub(crate) struct StagedFile {
     _room: Option<Taken>,
 }
 
-/// What the writer of a body keeps at most: best some MiBs under way while the next is collected, else one that is
-/// collected. Without room for either it keeps nothing.
-const KEPT_BY_A_WRITER: [usize; 2] = [5 << 20, 1 << 20];
-
 impl StagedFile {
     /// Creates a file for one of those tasks of which only a few run at a time.
     pub(crate) async fn create(store: &Store) -> Result<Self, EngineError> {
@@ -198,15 +262,10 @@ impl StagedFile {
         Ok(Self { writer: store.payload().create(name.id).await?, name, _room: None })
     }
 
-    /// Creates a file for a body of `size` bytes that a client sends.
-    pub(crate) async fn for_body(engine: &Engine, size: u64) -> Result<Self, EngineError> {
-        let mut file = Self::create(engine.store()).await?;
-        let room = KEPT_BY_A_WRITER
-            .into_iter()
-            .find_map(|most| Some((engine.inner.collecting.take(size.min(most as u64))?, most)));
-        let (room, most) = room.unzip();
-        file.writer.keep_at_most(most.unwrap_or(0));
-        Ok(Self { _room: room, ..file })
+    /// Limits what is kept in memory of the bytes, and keeps the room for it.
+    fn keep_at_most(&mut self, bytes: usize, room: Taken) {
+        self.writer.keep_at_most(bytes);
+        self._room = Some(room);
     }
 
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {

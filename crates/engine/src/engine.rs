@@ -60,11 +60,11 @@ pub(crate) struct Inner {
     pub(crate) uploads: UploadLocks,
     /// What is left of the limits of jobs.
     pub(crate) jobs_left: JobsLeft,
-    /// What bodies on their way in may keep in memory.
+    /// What small archives on their way in keep in memory.
     pub(crate) room: Room,
-    /// What is collected of bodies that are written into files: beside the others, so that large bodies do not send small
-    /// archives into files.
-    pub(crate) collecting: Room,
+    /// What bodies on their way into files keep: beside the others, so that large bodies do not send small archives into
+    /// files.
+    pub(crate) room_of_files: Room,
     /// What outputs on their way out may read ahead.
     pub(crate) outgoing: Room,
     /// What outputs on their way out need.
@@ -114,7 +114,7 @@ impl Engine {
             uploads: UploadLocks::default(),
             jobs_left: JobsLeft::default(),
             room: Room::new(),
-            collecting: Room::new(),
+            room_of_files: Room::of_files(),
             outgoing: Room::new(),
             outputs: Room::of_outputs(),
             outbox: Notify::new(),

@@ -7,9 +7,11 @@
 //!
 //! * [`Hasher`] is the synchronous convenience: one thread, one stream, one read of the data.
 //! * [`HashPool`] is the service for transfers: many streams share a few threads and one byte budget.
+//! * [`Blocks`] are buffers for leaves, used again and again.
 //! * [`leaves`] is the kernel under both: many independent pieces in one call.
 //! * [`range`] says which byte ranges are nodes of the tree.
 
+mod block;
 mod chain;
 mod hash;
 mod hasher;
@@ -18,6 +20,7 @@ mod pool;
 pub mod range;
 mod sha256;
 
+pub use block::{BLOCK_ALIGNMENT, Block, Blocks};
 pub use hash::{LinearHash, ParseHashError, TreeHash};
 pub use hasher::{Hashed, Hasher, Roles};
 pub use leaf::{LEAF_SIZE, LEAF_SIZE_BYTES, leaves};

@@ -26,6 +26,7 @@ use std::thread::{Builder, JoinHandle};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::block::Blocks;
 use crate::hash::TreeHash;
 use crate::hasher::Roles;
 
@@ -63,13 +64,19 @@ impl HashPool {
             })
             .collect();
         let budget = Arc::new(Semaphore::new(BUDGET_BYTES));
-        Self { inner: Arc::new(Inner { queue, budget, threads }) }
+        Self { inner: Arc::new(Inner { queue, budget, threads, blocks: Blocks::default() }) }
     }
 
     /// Begins an empty stream.
     #[must_use]
     pub fn start(&self, roles: Roles) -> HashStream {
         HashStream::new(self.clone(), roles)
+    }
+
+    /// Buffers for what is to be hashed here.
+    #[must_use]
+    pub fn blocks(&self) -> &Blocks {
+        &self.inner.blocks
     }
 
     /// Returns the hash of one leaf of at most 1 MiB, for the verification of what was read.
@@ -93,6 +100,7 @@ struct Inner {
     queue: Arc<Queue>,
     budget: Arc<Semaphore>,
     threads: Vec<JoinHandle<()>>,
+    blocks: Blocks,
 }
 
 impl Drop for Inner {

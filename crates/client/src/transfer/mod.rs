@@ -7,7 +7,6 @@
 //! walk > choose (newest entries, claims) > send (single or parts) > record (catalog, one transaction a batch) > caller
 //! ```
 
-mod buffers;
 pub mod cancel;
 pub mod estimate;
 pub mod plan;

@@ -23,9 +23,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 use icefield_protocol::{ByteRange, TreeHash};
+use icefield_treehash::Blocks;
 use tokio::sync::mpsc;
 
-use super::{buffers::Buffers, spool::Spooled};
+use super::spool::Spooled;
 use crate::{
     catalog::{FileTime, Identity},
     local,
@@ -98,7 +99,7 @@ pub struct FileSource {
     file: File,
     identity: Identity,
     mode: u32,
-    buffers: Buffers,
+    blocks: Blocks,
 }
 
 impl FileSource {
@@ -114,7 +115,7 @@ impl FileSource {
             return Err(SourceError::NotAFile);
         }
         let (identity, mode) = (local::identity(&metadata), local::mode(&metadata));
-        let source = Self { file, identity, mode, buffers: Buffers::default() };
+        let source = Self { file, identity, mode, blocks: Blocks::default() };
         if let Some(rest) = rest_of_tick(source.identity.ctime) {
             std::thread::sleep(rest);
             source.check()?;
@@ -165,7 +166,7 @@ impl FileSource {
     fn read_unchecked(&self, offset: u64, length: u64) -> Result<Bytes, SourceError> {
         let length = usize::try_from(length).map_err(io::Error::other)?;
         let read = |buffer: &mut [u8]| local::read_exact_at(&self.file, buffer, offset);
-        self.buffers.filled(length, read).map_err(|error| match error.kind() {
+        self.blocks.filled(length, read).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => SourceError::Changed,
             _ => error.into(),
         })

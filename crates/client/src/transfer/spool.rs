@@ -11,9 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
+use icefield_treehash::Blocks;
 use tokio::sync::mpsc;
 
-use super::buffers::Buffers;
 use crate::{
     body::{Body, Chunks},
     local,
@@ -84,11 +84,11 @@ fn read_back(file: Arc<File>, size: u64) -> Chunks {
     let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
     // It ends with the chunks, or at the first one after they were dropped.
     drop(tokio::task::spawn_blocking(move || {
-        let (mut offset, buffers) = (0, Buffers::default());
+        let (mut offset, blocks) = (0, Blocks::default());
         while offset < size {
             let length = CHUNK_BYTES.min(size - offset);
             let read = |buffer: &mut [u8]| local::read_exact_at(&file, buffer, offset);
-            let read = buffers.filled(usize::try_from(length).expect("a chunk fits"), read);
+            let read = blocks.filled(usize::try_from(length).expect("a chunk fits"), read);
             let failed = read.is_err();
             if sender.blocking_send(read).is_err() || failed {
                 return;

@@ -13,7 +13,7 @@ use icefield_treehash::{Hashed, LinearHash, TreeHash};
 use super::locks::to_the_end;
 use crate::{
     access::Access,
-    body::{Declared, Hashing, StagedFile, check},
+    body::{Declared, StagedFile, Storing, check},
     engine::Engine,
     error::EngineError,
     page::{page_limit, page_of, read_marker},
@@ -23,8 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct ReceivingPart {
     part: Part,
-    hashing: Hashing,
-    file: StagedFile,
+    storing: Storing,
 }
 
 /// A part whose bytes have come completely. Dropping it leaves the upload as it was.
@@ -62,9 +61,8 @@ impl Engine {
         let row = self.upload_in_progress(upload, id).await?;
         let index = part_index(&row, range).ok_or(EngineError::InvalidContentRange(range))?;
         let part = Part { engine: self.clone(), upload, id: id.clone(), index };
-        let file = StagedFile::for_body(self, range.len()).await?;
-        let hashing = Hashing::begin(self, Declared::Part(range), linear);
-        Ok(ReceivingPart { part, hashing, file })
+        let storing = Storing::begin(self, Declared::Part(range), linear).await?;
+        Ok(ReceivingPart { part, storing })
     }
 
     /// Describes an upload in progress and lists the parts that came completely, by range; the marker is the offset of
@@ -122,7 +120,7 @@ impl ReceivingPart {
     ///
     /// `ContentRangeMismatch` when more comes than the range says.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), EngineError> {
-        self.hashing.write(bytes.clone(), self.file.write(bytes)).await
+        self.storing.write(bytes).await
     }
 
     /// Ends the bytes and returns their hashes, before the upload is changed.
@@ -131,8 +129,9 @@ impl ReceivingPart {
     ///
     /// `ContentRangeMismatch` when less came than the range says.
     pub async fn finish(self) -> Result<HashedPart, EngineError> {
-        let Self { part, hashing, file } = self;
-        Ok(HashedPart { part, hashed: hashing.finish().await?, file })
+        let Self { part, storing } = self;
+        let (hashed, file) = storing.finish().await?;
+        Ok(HashedPart { part, hashed, file })
     }
 
     /// Ends the bytes and makes them a part of the upload: [`finish`](Self::finish), then [`HashedPart::commit`].

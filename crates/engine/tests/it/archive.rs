@@ -285,10 +285,10 @@ async fn archives_beyond_the_room_in_memory_are_stored_all_the_same() {
     };
     let in_packs = async || world.engine.store().payload().used_bytes().await.unwrap().0;
     let mut stopped = Vec::new();
-    // There are 64 MiB of room, and each of these takes two for a leaf that does not become complete.
-    for _ in 0..32 {
-        let mut receiving = begin(4 * MIB).await;
-        receiving.write(bytes(1, MIB - 1)).await.unwrap();
+    // There are 64 MiB of room for small ones, and 96 for those that go into files, six or two for each.
+    for size in [vec![MIB - 1; 64], vec![8 * MIB; 8 + 24]].concat() {
+        let mut receiving = begin(size).await;
+        receiving.write(bytes(1, MIB - 2)).await.unwrap();
         stopped.push(receiving);
     }
     let before = in_packs().await;
@@ -320,15 +320,15 @@ async fn what_is_collected_for_files_is_bounded_over_all_of_them() {
     let upload = world.initiate().await;
     let mut archives = Vec::new();
     let mut parts = Vec::new();
-    // 64 MiB: twelve times five for those that write ahead, and four times one.
-    for _ in 0..18 {
+    // 96 MiB: eight times six for those that write ahead, and 24 times two.
+    for _ in 0..34 {
         let receiving =
             world.engine.receive_archive(&world.account, &world.vault, new(8 * MIB)).await;
         let mut receiving = receiving.unwrap();
         receiving.write(whole.slice(..most)).await.unwrap();
         archives.push(receiving);
     }
-    assert_eq!(written().await, 2 * (MIB - 1), "sixteen have room");
+    assert_eq!(written().await, 2 * (MIB - 1), "the others have room");
     let range = ByteRange::new(0, MIB - 1).unwrap();
     for _ in 0..2 {
         let part =

@@ -1,8 +1,8 @@
 //! The body of a request, under all limits.
 //!
 //! hyper reads ahead by one frame; everything beyond stays in the socket until it is asked for, so a slow service slows
-//! the client. Small frames are gathered into chunks of at least half a window: whoever keeps a chunk of a body that
-//! came byte by byte keeps those bytes and not the read buffers they came in.
+//! the client. A chunk is a piece of the buffer that hyper has read into, whatever its length: whoever wants to keep bytes
+//! copies them, and hyper reads into the same buffer again.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -31,7 +31,6 @@ pub struct Body {
     received: u64,
     /// Came, and was not given out yet.
     ahead: Bytes,
-    gathered: BytesMut,
     pace: Pace,
     deadline: Option<Pin<Box<Sleep>>>,
     room: Room,
@@ -39,7 +38,7 @@ pub struct Body {
 }
 
 /// A piece of a body, never empty. It holds its room in the byte budget until it is dropped, so drop it when its bytes
-/// are hashed and written.
+/// are hashed and written, or copied.
 #[derive(Debug)]
 pub struct Chunk {
     /// The bytes, at most one window.
@@ -77,7 +76,6 @@ impl Body {
             announced,
             received: 0,
             ahead: Bytes::new(),
-            gathered: BytesMut::new(),
             pace,
             deadline,
             room,
@@ -96,7 +94,6 @@ impl Body {
             source: Source::Fixed(bytes),
             received: 0,
             ahead: Bytes::new(),
-            gathered: BytesMut::new(),
             pace: Pace::new(limits.body_stall, limits.rate_bytes, limits.rate_window),
             deadline: None,
             room,
@@ -120,9 +117,15 @@ impl Body {
     /// When the client is too slow, goes away, or sends less than it announced.
     pub async fn chunk(&mut self) -> Result<Option<Chunk>, BodyError> {
         let mut permit = self.room.take(self.room.window()).await;
-        let bytes = self.gather().await?;
+        if self.ahead.is_empty() {
+            match self.frame().await? {
+                Some(frame) => self.ahead = frame,
+                None => return Ok(None),
+            }
+        }
+        let bytes = self.ahead.split_to(self.ahead.len().min(self.room.window()));
         permit.fill(bytes.len());
-        Ok((!bytes.is_empty()).then_some(Chunk { bytes, _permit: permit }))
+        Ok(Some(Chunk { bytes, _permit: permit }))
     }
 
     /// Waits for the whole of a small body. Its room is held until the last clone of the bytes is dropped.
@@ -146,28 +149,6 @@ impl Body {
         }
         permit.fill(whole.len());
         Ok(Bytes::from_owner(Whole { bytes: whole.freeze(), _permit: permit }))
-    }
-
-    /// Gathers the next chunk; empty at the end of the body.
-    async fn gather(&mut self) -> Result<Bytes, BodyError> {
-        let window = self.room.window();
-        loop {
-            if self.ahead.is_empty() {
-                match self.frame().await? {
-                    Some(frame) => self.ahead = frame,
-                    None => return Ok(std::mem::take(&mut self.gathered).freeze()),
-                }
-            }
-            let fits = self.ahead.len().min(window - self.gathered.len());
-            let piece = self.ahead.split_to(fits);
-            if self.gathered.is_empty() && piece.len() >= window / 2 {
-                return Ok(piece);
-            }
-            self.gathered.extend_from_slice(&piece);
-            if self.gathered.len() >= window / 2 {
-                return Ok(std::mem::take(&mut self.gathered).freeze());
-            }
-        }
     }
 
     /// Waits for the next frame that is not empty, or none at the end of the body.

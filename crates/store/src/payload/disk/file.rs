@@ -166,7 +166,7 @@ impl FileWriter {
         self.under_way.push_back(spawn_blocking(move || {
             disk.writable()?;
             for piece in pieces {
-                file.write_at(&piece, offset)
+                file.write_past_memory(&piece, offset)
                     .map_err(|error| disk.failed("writing", &data_path(id), error))?;
                 offset += piece.len() as u64;
             }
@@ -329,16 +329,19 @@ impl PayloadReader for FileReader {
         let offset = index * LEAF_SIZE_BYTES;
         let len = usize::try_from(self.size - offset).unwrap_or(LEAF_SIZE).min(LEAF_SIZE);
         let (disk, file, id) = (Arc::clone(&self.disk), Arc::clone(&self.file), self.id);
-        let bytes = blocking(move || {
-            let mut bytes = vec![0; len];
-            let count = file
-                .read_at(&mut bytes, offset)
-                .map_err(|error| disk.failed("reading", &data_path(id), error))?;
-            bytes.truncate(count);
-            Ok(Bytes::from(bytes))
-        })
-        .await?;
-        if bytes.len() != len {
+        let blocks = self.hashing.blocks().clone();
+        let read = blocking(move || {
+            let mut count = 0;
+            let fill = |buffer: &mut [u8]| {
+                count = file.read_at(buffer, offset)?;
+                Ok(())
+            };
+            let bytes = blocks.filled(len, fill);
+            let bytes = bytes.map_err(|error| disk.failed("reading", &data_path(id), error))?;
+            Ok((bytes, count))
+        });
+        let (bytes, count) = read.await?;
+        if count != len {
             return Err(self.damaged(index, "shorter than recorded"));
         }
         if self.hashing.leaf(bytes.clone()).await != leaf {

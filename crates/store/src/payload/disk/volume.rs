@@ -64,6 +64,12 @@ pub(crate) trait VolumeFile: fmt::Debug + Send + Sync + 'static {
     /// Writes all of `bytes` at `offset`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Writes like [`write_at`](Self::write_at), for bytes that nobody reads again soon: past the system's memory, where
+    /// there is a way and they lie as it demands (address, length and offset).
+    fn write_past_memory(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
+
     /// Makes bytes and length durable.
     fn sync(&self) -> io::Result<()>;
 
@@ -99,7 +105,9 @@ impl Volume for Folder {
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn VolumeFile>> {
-        Ok(Arc::new(durable::create_new(&self.full(path))?))
+        let path = self.full(path);
+        let file = durable::create_new(&path)?;
+        Ok(Arc::new(NewFile { file, past: past_memory::Way::new(path) }))
     }
 
     fn open(&self, path: &str, access: Access) -> io::Result<Arc<dyn VolumeFile>> {
@@ -183,6 +191,124 @@ impl VolumeFile for File {
 
     #[cfg(not(target_os = "linux"))]
     fn forget_cached(&self, _offset: u64, _len: u64) {}
+}
+
+/// A file that was created, to be written once.
+#[derive(Debug)]
+struct NewFile {
+    file: File,
+    past: past_memory::Way,
+}
+
+impl VolumeFile for NewFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        VolumeFile::read_at(&self.file, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)
+    }
+
+    fn write_past_memory(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.past.write(bytes, offset)? { Ok(()) } else { self.file.write_at(bytes, offset) }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        VolumeFile::len(&self.file)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.file.truncate(len)
+    }
+
+    fn forget_cached(&self, offset: u64, len: u64) {
+        self.file.forget_cached(offset, len);
+    }
+}
+
+/// Writing past the system's memory: what is not read again soon does not drive out what is, and costs no copy.
+///
+/// The bytes are in the device's hands then, not durable: that takes a sync of the file as ever.
+#[cfg(target_os = "linux")]
+mod past_memory {
+    use std::{
+        fs::{File, OpenOptions},
+        io,
+        os::unix::fs::OpenOptionsExt as _,
+        path::PathBuf,
+        sync::{
+            OnceLock,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    use icefield_treehash::BLOCK_ALIGNMENT;
+    use rustix::{fs::OFlags, io::Errno};
+
+    use super::positioned;
+
+    /// The same file, opened once more when it is first needed.
+    #[derive(Debug)]
+    pub(super) struct Way {
+        path: PathBuf,
+        file: OnceLock<Option<File>>,
+        /// The file system demands something else of bytes than they have.
+        refused: AtomicBool,
+    }
+
+    impl Way {
+        pub(super) fn new(path: PathBuf) -> Self {
+            Self { path, file: OnceLock::new(), refused: AtomicBool::new(false) }
+        }
+
+        /// Writes the bytes, or tells that there is no way for them.
+        pub(super) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<bool> {
+            let lies_well = bytes.as_ptr().align_offset(BLOCK_ALIGNMENT) == 0
+                && bytes.len().is_multiple_of(BLOCK_ALIGNMENT)
+                && offset.is_multiple_of(BLOCK_ALIGNMENT as u64);
+            if !lies_well || self.refused.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let Some(file) = self.file.get_or_init(|| self.open()) else { return Ok(false) };
+            match positioned::write_all(file, bytes, offset) {
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {
+                    self.refused.store(true, Ordering::Relaxed);
+                    Ok(false)
+                }
+                written => written.map(|()| true),
+            }
+        }
+
+        /// Not all file systems have it; a file that cannot be opened is written in the ordinary way.
+        fn open(&self) -> Option<File> {
+            let flags = OFlags::DIRECT.bits().cast_signed();
+            OpenOptions::new().write(true).custom_flags(flags).open(&self.path).ok()
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod past_memory {
+    use std::{io, path::PathBuf};
+
+    /// There is none that is portable.
+    #[derive(Debug)]
+    pub(super) struct Way;
+
+    impl Way {
+        pub(super) fn new(_path: PathBuf) -> Self {
+            Self
+        }
+
+        #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as on Linux")]
+        pub(super) fn write(&self, _bytes: &[u8], _offset: u64) -> io::Result<bool> {
+            Ok(false)
+        }
+    }
 }
 
 #[cfg(unix)]

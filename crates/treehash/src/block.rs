@@ -1,0 +1,195 @@
+//! Buffers of one leaf each that are used again.
+//!
+//! The kernel clears every page that a process has not had before, which costs as much as hashing the page: so what a
+//! transfer has done with is kept for the next leaf. Their addresses are those that disks can be given, so a leaf can go
+//! from its buffer to the disk past the system's memory.
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf as _, Bytes};
+
+use crate::leaf::LEAF_SIZE;
+
+/// What the addresses of blocks are multiples of, in bytes: the sectors of all disks, and the pages of most machines.
+pub const BLOCK_ALIGNMENT: usize = 4096;
+
+/// Free blocks that are kept: as many as a few transfers give back and take again at about the same time.
+const MAX_FREE: usize = 16;
+
+/// What is filled with at most so many bytes gets a buffer of its own length: of a block, it would waste most.
+const SHORT_BYTES: usize = 64 << 10;
+
+/// A place to take blocks from; clones share what is free. It does not limit how many are in use.
+#[derive(Clone, Default)]
+pub struct Blocks {
+    free: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Blocks {
+    /// Takes an empty block.
+    #[must_use]
+    pub fn take(&self) -> Block {
+        let room = self.free().pop();
+        let room = room.unwrap_or_else(|| vec![0; LEAF_SIZE + BLOCK_ALIGNMENT]);
+        let begin = room.as_ptr().align_offset(BLOCK_ALIGNMENT);
+        // Without a way to align it is a buffer like any other.
+        let begin = if begin < BLOCK_ALIGNMENT { begin } else { 0 };
+        Block { room, begin, len: 0, home: self.clone() }
+    }
+
+    /// Takes a block and has `length` bytes of it filled, at most [`LEAF_SIZE`]; they may hold anything before. For a
+    /// few bytes it is a buffer of that length that is not used again.
+    ///
+    /// # Errors
+    ///
+    /// That of `fill`; the block is free again then.
+    ///
+    /// # Panics
+    ///
+    /// When `length` is more than a leaf.
+    pub fn filled<E>(
+        &self,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Bytes, E> {
+        assert!(length <= LEAF_SIZE, "a block has the length of a leaf");
+        if length <= SHORT_BYTES {
+            let mut buffer = vec![0; length];
+            fill(&mut buffer)?;
+            return Ok(buffer.into());
+        }
+        let mut block = self.take();
+        let begin = block.begin;
+        fill(&mut block.room[begin..begin + length])?;
+        block.len = length;
+        Ok(block.freeze())
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        // A panic under this lock leaves a list of buffers all the same.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocks").field("free", &self.free().len()).finish()
+    }
+}
+
+/// A buffer for one leaf, filled from its begin on.
+pub struct Block {
+    room: Vec<u8>,
+    begin: usize,
+    len: usize,
+    home: Blocks,
+}
+
+impl Block {
+    /// Moves bytes from the front of `bytes` to the end of the block, as many as fit.
+    pub fn fill_from(&mut self, bytes: &mut Bytes) {
+        let count = bytes.len().min(LEAF_SIZE - self.len);
+        let at = self.begin + self.len;
+        self.room[at..at + count].copy_from_slice(&bytes[..count]);
+        self.len += count;
+        bytes.advance(count);
+    }
+
+    /// Whether it holds a whole leaf.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.len == LEAF_SIZE
+    }
+
+    /// Returns what it holds. The buffer is free again when the last clone or piece of it is dropped.
+    #[must_use]
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.room[self.begin..self.begin + self.len]
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut free = self.home.free();
+        if free.len() < MAX_FREE {
+            free.push(mem::take(&mut self.room));
+        }
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK_ALIGNMENT, Blocks, Bytes, LEAF_SIZE, MAX_FREE, SHORT_BYTES};
+
+    const LONG: usize = SHORT_BYTES + 1;
+
+    #[test]
+    fn a_block_comes_back_when_the_last_of_its_bytes_is_dropped() {
+        let blocks = Blocks::default();
+        let filled = |length, byte| {
+            let fill = |buffer: &mut [u8]| {
+                buffer.fill(byte);
+                Ok::<_, ()>(())
+            };
+            blocks.filled(length, fill).unwrap()
+        };
+        let mut first = filled(LEAF_SIZE, 1);
+        let address = first.as_ptr();
+        assert_eq!(address.align_offset(BLOCK_ALIGNMENT), 0);
+        let rest = first.split_off(4);
+        drop(first);
+        assert_eq!(blocks.free().len(), 0);
+        assert_eq!(rest, [1; LEAF_SIZE - 4][..]);
+        drop(rest);
+        let second = filled(LONG, 2);
+        assert_eq!((second.as_ptr(), &second[..]), (address, &[2; LONG][..]));
+
+        let many: Vec<_> = (0..=MAX_FREE).map(|_| filled(LONG, 3)).collect();
+        drop((second, many));
+        assert_eq!(blocks.free().len(), MAX_FREE);
+    }
+
+    #[test]
+    fn a_few_bytes_take_no_block() {
+        let blocks = Blocks::default();
+        let bytes = blocks.filled(SHORT_BYTES, |buffer| Ok::<_, ()>(buffer.fill(1))).unwrap();
+        assert_eq!(bytes, [1; SHORT_BYTES][..]);
+        drop(bytes);
+        assert_eq!(blocks.free().len(), 0);
+    }
+
+    #[test]
+    fn what_could_not_be_filled_is_no_bytes() {
+        let blocks = Blocks::default();
+        assert_eq!(blocks.filled(LONG, |_| Err("why")), Err("why"));
+        assert_eq!(blocks.free().len(), 1);
+    }
+
+    #[test]
+    fn a_block_takes_a_leaf_and_no_more() {
+        let bytes: Vec<u8> = (0..LEAF_SIZE + 10).map(|n| n.to_le_bytes()[1]).collect();
+        let mut rest = Bytes::from(bytes.clone());
+        let mut block = Blocks::default().take();
+        block.fill_from(&mut rest.split_to(5));
+        assert!(!block.is_full());
+        block.fill_from(&mut rest);
+        assert!(block.is_full());
+        block.fill_from(&mut rest);
+        assert_eq!(rest, bytes[LEAF_SIZE..]);
+        assert_eq!(block.freeze(), bytes[..LEAF_SIZE]);
+    }
+}
