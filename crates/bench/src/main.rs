@@ -62,7 +62,7 @@ fn main() -> Result<()> {
             )?;
         }
         if "small".contains(&args.only) {
-            let done = load::store(&server, &small, 64, 20_000)?;
+            let done = load::store(&server, &small, 64, 40_000)?;
             writeln!(
                 out,
                 "  4 KiB x64: {:.0}/s, p50 {:?} p99 {:?}, {:.1} us CPU each, peak {} MiB",

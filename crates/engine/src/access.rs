@@ -239,6 +239,19 @@ impl Engine {
             .ok_or_else(|| EngineError::VaultNotFound(self.arn(&access.account, name)))
     }
 
+    /// Refuses when there was no vault to decide about. Every operation finds out by itself; this is for a caller that has to
+    /// know before it looks at the rest of a request.
+    ///
+    /// # Errors
+    ///
+    /// `VaultNotFound`.
+    pub fn check_vault(&self, access: &Access) -> Result<(), EngineError> {
+        match access.number {
+            Some(_) => Ok(()),
+            None => Err(EngineError::VaultNotFound(self.vault_arn(access)?)),
+        }
+    }
+
     pub(crate) fn vault_arn(&self, access: &Access) -> Result<VaultArn, EngineError> {
         Ok(self.arn(&access.account, access.vault_name()?))
     }

@@ -51,16 +51,6 @@ impl Engine {
         }
     }
 
-    /// Refuses when the vault that the permission is for does not exist. Every operation does so itself; this is for a
-    /// caller that has to know before it looks at the rest of a request.
-    ///
-    /// # Errors
-    ///
-    /// `VaultNotFound`.
-    pub async fn check_vault(&self, access: &Access) -> Result<(), EngineError> {
-        self.vault(access, access.operation()).await.map(|_| ())
-    }
-
     /// Describes a vault.
     ///
     /// # Errors

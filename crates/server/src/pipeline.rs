@@ -160,7 +160,7 @@ impl Pipeline {
         let said = ops::said(operation, json.as_ref().ok());
         let access = self.engine.authorize_saying(&caller, operation, resource, &said).await?;
         if needs_vault(operation) {
-            self.engine.check_vault(&access).await?;
+            self.engine.check_vault(&access)?;
         }
         let (engine, bell) = (&self.engine, &self.bell);
         let call = Call { engine, bell, parts: &parts, target: &target, vault, json, payload };

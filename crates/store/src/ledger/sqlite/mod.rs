@@ -150,6 +150,15 @@ impl SqliteLedger {
         result.map_err(|failure| failure.while_doing(doing, &self.path))
     }
 
+    async fn look_up<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        statement: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.readers.look_up(statement).await;
+        result.map_err(|failure| failure.while_doing(doing, &self.path))
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -184,11 +193,11 @@ impl Ledger for SqliteLedger {
         name: &VaultName,
     ) -> Result<Option<VaultRow>, StoreError> {
         let (account, name) = (account.clone(), name.clone());
-        self.read("finding a vault", move |db| vault::by_name(db, &account, &name)).await
+        self.look_up("finding a vault", move |db| vault::by_name(db, &account, &name)).await
     }
 
     async fn vault_by_number(&self, number: VaultNumber) -> Result<Option<VaultRow>, StoreError> {
-        self.read("finding a vault", move |db| vault::by_number(db, number)).await
+        self.look_up("finding a vault", move |db| vault::by_number(db, number)).await
     }
 
     async fn vaults(
@@ -213,7 +222,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn archive(&self, number: ArchiveNumber) -> Result<Option<ArchiveRow>, StoreError> {
-        self.read("finding an archive", move |db| archive::by_number(db, number)).await
+        self.look_up("finding an archive", move |db| archive::by_number(db, number)).await
     }
 
     async fn archive_by_token(
@@ -221,11 +230,17 @@ impl Ledger for SqliteLedger {
         vault: VaultNumber,
         token: UploadToken,
     ) -> Result<Option<ArchiveRow>, StoreError> {
-        self.read("finding an archive", move |db| archive::by_token(db, vault, token)).await
+        self.look_up("finding an archive", move |db| archive::by_token(db, vault, token)).await
     }
 
     async fn archives(&self, query: ArchiveQuery) -> Result<Vec<ArchiveRow>, StoreError> {
-        self.read("listing archives", move |db| archive::of_vault(db, query)).await
+        let any = query.limit == 1;
+        let list = move |db: &Connection| archive::of_vault(db, query);
+        if any {
+            self.look_up("finding an archive", list).await
+        } else {
+            self.read("listing archives", list).await
+        }
     }
 
     async fn extents(&self, number: ArchiveNumber) -> Result<Vec<Extent>, StoreError> {
@@ -264,7 +279,7 @@ impl Ledger for SqliteLedger {
         vault: VaultNumber,
         token: UploadToken,
     ) -> Result<Option<UploadRow>, StoreError> {
-        self.read("finding an upload", move |db| upload::by_token(db, vault, token)).await
+        self.look_up("finding an upload", move |db| upload::by_token(db, vault, token)).await
     }
 
     async fn count_uploads(&self, vault: VaultNumber, most: usize) -> Result<usize, StoreError> {
@@ -273,7 +288,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn upload(&self, number: UploadNumber) -> Result<Option<UploadRow>, StoreError> {
-        self.read("finding an upload", move |db| upload::by_number(db, number)).await
+        self.look_up("finding an upload", move |db| upload::by_number(db, number)).await
     }
 
     async fn uploads(
@@ -326,7 +341,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn job(&self, number: JobNumber) -> Result<Option<JobRow>, StoreError> {
-        self.read("finding a job", move |db| job::by_number(db, number)).await
+        self.look_up("finding a job", move |db| job::by_number(db, number)).await
     }
 
     async fn jobs(
@@ -358,7 +373,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read("finding the next job", job::next_due).await
+        self.look_up("finding the next job", job::next_due).await
     }
 
     async fn end_job(
@@ -392,7 +407,7 @@ impl Ledger for SqliteLedger {
 
     async fn document(&self, name: &DocumentName) -> Result<Option<DocumentRow>, StoreError> {
         let name = name.clone();
-        self.read("finding a document", move |db| document::by_name(db, &name)).await
+        self.look_up("finding a document", move |db| document::by_name(db, &name)).await
     }
 
     async fn documents(
@@ -419,7 +434,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn next_delivery(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read("finding the next message", outbox::next).await
+        self.look_up("finding the next message", outbox::next).await
     }
 
     async fn update_delivery(&self, row: DeliveryRow) -> Result<bool, StoreError> {

@@ -1,4 +1,4 @@
-//! A few connections that read, each on a blocking thread while it is in use.
+//! A few connections that read: lists on blocking threads, single rows where they are wanted.
 
 use std::{
     path::Path,
@@ -49,6 +49,22 @@ impl Readers {
             Ok(result)
         });
         read.await.map_err(|_stopped| Failure::Closed)?
+    }
+
+    /// Runs one statement that finds a row or two by a key, at once and on the caller's thread: it takes a few pages, which
+    /// mostly are in memory, and less time than another thread takes to wake up. While no connection is idle it goes the
+    /// way of the others.
+    pub(super) async fn look_up<T, F>(&self, statement: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return self.read(statement).await;
+        };
+        let reader = Reader { db: self.pop(), idle: Arc::clone(&self.idle), _permit: permit };
+        let db = reader.db.as_ref().ok_or(Failure::Closed)?;
+        Ok(statement(db)?)
     }
 
     /// Waits for running reads and closes the connections; later reads are refused.
