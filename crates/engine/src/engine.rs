@@ -113,9 +113,9 @@ impl Engine {
             running: Mutex::new(()),
             uploads: UploadLocks::default(),
             jobs_left: JobsLeft::default(),
-            room: Room::new(),
+            room: Room::of_small(),
             room_of_files: Room::of_files(),
-            outgoing: Room::new(),
+            outgoing: Room::of_outgoing(),
             outputs: Room::of_outputs(),
             outbox: Notify::new(),
         };

@@ -8,23 +8,30 @@
 
 use std::sync::Arc;
 
+use icefield_treehash::LEAF_SIZE;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that all who share a room together may keep, but for that of outputs.
-const ROOM_BYTES: usize = 64 << 20;
+/// Bytes that small archives on their way in may keep together.
+const SMALL_BYTES: usize = 64 << 20;
 
 /// Bytes that bodies on their way into files may keep together, but for what waits to be hashed.
 const FILES_BYTES: usize = 96 << 20;
 
 /// What one of them keeps at most: best a MiB that is being put together, one on its way to the writer and some that are
-/// being written, as long as they leave as much to others; else two.
+/// being written; else two.
 const FILE_BYTES: [usize; 2] = [6 << 20, 2 << 20];
+
+/// Bytes that outputs may read ahead together.
+const OUTGOING_BYTES: usize = 96 << 20;
 
 /// Bytes that all running outputs together may need at least.
 const OUTPUT_BYTES: usize = 256 << 20;
 
 #[derive(Debug)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
 
 /// Some of the room, until it is dropped.
 #[derive(Debug)]
@@ -33,33 +40,43 @@ pub(crate) struct Taken {
 }
 
 impl Room {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM_BYTES)))
+    fn of(bytes: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(bytes)), bytes }
     }
 
-    /// For bodies on their way into files.
+    pub(crate) fn of_small() -> Self {
+        Self::of(SMALL_BYTES)
+    }
+
     pub(crate) fn of_files() -> Self {
-        Self(Arc::new(Semaphore::new(FILES_BYTES)))
+        Self::of(FILES_BYTES)
     }
 
-    /// Takes room for a body of `size` bytes, and tells how many the writer of its file may keep.
-    pub(crate) fn for_file(&self, size: u64) -> Option<(Taken, usize)> {
-        let plenty = self.0.available_permits() > FILES_BYTES / 2;
-        let [most, least] = FILE_BYTES;
-        let bytes = if plenty { most } else { least };
-        let taken = self.take(size.min(bytes as u64))?;
-        Some((taken, bytes - (1 << 20)))
+    pub(crate) fn of_outgoing() -> Self {
+        Self::of(OUTGOING_BYTES)
     }
 
     /// For what no output can do without.
     pub(crate) fn of_outputs() -> Self {
-        Self(Arc::new(Semaphore::new(OUTPUT_BYTES)))
+        Self::of(OUTPUT_BYTES)
+    }
+
+    /// Whether more than half is left, so that whoever takes much leaves something to others.
+    pub(crate) fn is_plenty(&self) -> bool {
+        self.free.available_permits() > self.bytes / 2
     }
 
     /// Takes room for so many bytes, if there is so much.
     pub(crate) fn take(&self, bytes: u64) -> Option<Taken> {
         let bytes = u32::try_from(bytes).ok()?;
-        let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes).ok()?;
+        let permit = Arc::clone(&self.free).try_acquire_many_owned(bytes).ok()?;
         Some(Taken { _permit: permit })
+    }
+
+    /// Takes room for a body of `size` bytes, and tells how many the writer of its file may keep.
+    pub(crate) fn for_file(&self, size: u64) -> Option<(Taken, usize)> {
+        let [most, least] = FILE_BYTES;
+        let bytes = if self.is_plenty() { most } else { least };
+        Some((self.take(size.min(bytes as u64))?, bytes - LEAF_SIZE))
     }
 }

@@ -166,7 +166,11 @@ mod tests {
     #[test]
     fn a_few_bytes_take_no_block() {
         let blocks = Blocks::default();
-        let bytes = blocks.filled(SHORT_BYTES, |buffer| Ok::<_, ()>(buffer.fill(1))).unwrap();
+        let fill = |buffer: &mut [u8]| {
+            buffer.fill(1);
+            Ok::<_, ()>(())
+        };
+        let bytes = blocks.filled(SHORT_BYTES, fill).unwrap();
         assert_eq!(bytes, [1; SHORT_BYTES][..]);
         drop(bytes);
         assert_eq!(blocks.free().len(), 0);

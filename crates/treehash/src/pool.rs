@@ -79,11 +79,18 @@ impl HashPool {
         &self.inner.blocks
     }
 
-    /// Returns the hash of one leaf of at most 1 MiB, for the verification of what was read.
-    pub async fn leaf(&self, bytes: Bytes) -> TreeHash {
+    /// Returns the hashes of leaves that follow each other, each of 1 MiB but for the last, which may be shorter: for the
+    /// verification of what was read.
+    pub async fn leaves(&self, batch: Vec<Bytes>) -> Vec<TreeHash> {
         let mut stream = self.start(Roles { linear: false });
-        stream.submit(bytes).await;
-        stream.finish().await.tree
+        let count = batch.len();
+        for leaf in batch {
+            stream.submit(leaf).await;
+        }
+        let mut leaves = stream.finish().await.leaves;
+        // Nothing has the hash of nothing.
+        leaves.truncate(count);
+        leaves
     }
 }
 

@@ -6,23 +6,27 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_util::{Stream, StreamExt as _, stream};
 use icefield_protocol::ByteRange;
 use icefield_store::{
-    Extent,
+    Extent, StoreError,
     ledger::{ArchiveRow, Stored},
     payload::{PayloadReader, RecordPlace},
 };
 use icefield_treehash::{LEAF_SIZE, LEAF_SIZE_BYTES, TreeHash};
+use tokio::task::JoinError;
 
 use crate::{engine::Engine, error::EngineError, room::Taken};
 
 /// Payload files opened at a time.
 const FILES_AHEAD: usize = 2;
 
-/// MiBs being read and verified at a time, where there is room for them; elsewhere one.
-const LEAVES_AHEAD: usize = 4;
+/// MiBs that are read at once and verified together, where there is room for them: best as many as the hash has lanes.
+const LEAVES_AT_ONCE: [usize; 2] = [16, 2];
+
+/// Such batches that an output has in memory: one that is read and verified, and one on its way to the receiver.
+const BATCHES: usize = 2;
 
 /// MiBs that an output needs: one being read, and one on its way to the receiver.
 const LEAVES_NEEDED: u64 = 2;
@@ -111,13 +115,22 @@ impl StoredBytes {
         // A piece of a leaf, or of the body of a record, keeps the whole of it.
         let needed = LEAVES_NEEDED * self.size.min(LEAF_SIZE_BYTES);
         let needed = engine.inner.outputs.take(needed).ok_or(EngineError::TooManyOutputs)?;
-        let room = engine.inner.outgoing.take(LEAVES_AHEAD as u64 * LEAF_SIZE_BYTES);
-        let ahead = if room.is_some() { LEAVES_AHEAD } else { 1 };
+        let (room, batch) = Self::room(&engine, range).unzip();
+        let batch = batch.unwrap_or(1);
         let chunks: Chunks = match self.place {
             Place::Record(place) => Box::pin(read_record(engine, self.what, place, range)),
-            Place::Files(files) => Box::pin(read_files(engine, self.what, &files, range, ahead)),
+            Place::Files(files) => Box::pin(read_files(engine, self.what, &files, range, batch)),
         };
         Ok(OutputReader { chunks: Some(chunks), room, _needed: needed })
+    }
+
+    /// Takes room for reading several MiBs at once, and tells how many.
+    fn room(engine: &Engine, range: ByteRange) -> Option<(Taken, usize)> {
+        let bytes = |leaves: usize| (leaves * BATCHES) as u64 * LEAF_SIZE_BYTES;
+        let [most, least] = LEAVES_AT_ONCE;
+        let outgoing = &engine.inner.outgoing;
+        let leaves = if outgoing.is_plenty() { most } else { least };
+        Some((outgoing.take(bytes(leaves).min(range.len()))?, leaves))
     }
 
     /// Returns the tree hash of a tree-aligned range, from stored hashes.
@@ -187,14 +200,14 @@ fn read_files(
     what: Arc<str>,
     files: &[Extent],
     range: ByteRange,
-    ahead: usize,
+    batch: usize,
 ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
     stream::iter(spans(files, range))
         .map(move |span| {
             let (engine, what) = (engine.clone(), Arc::clone(&what));
             async move {
                 let reader = span.open(&engine, &what).await?;
-                Ok::<_, EngineError>(span.pieces(&Arc::from(reader), &what))
+                Ok::<_, EngineError>(span.pieces(&Arc::from(reader), &what, batch))
             }
         })
         .buffered(FILES_AHEAD)
@@ -204,8 +217,25 @@ fn read_files(
                 Err(error) => vec![Err(error)],
             })
         })
-        .map(|piece| async move { piece?.read().await })
-        .buffered(ahead)
+        // Tasks of their own: the next batch is read while the receiver takes this one.
+        .map(|piece| async move {
+            match piece {
+                Ok(piece) => joined(tokio::spawn(piece.read()).await),
+                Err(error) => vec![Err(error)],
+            }
+        })
+        .buffered(if batch == 1 { 1 } else { BATCHES })
+        .flat_map(stream::iter)
+}
+
+/// What a task has read; one that was stopped with its runtime has read nothing.
+fn joined(
+    ended: Result<Vec<Result<Bytes, EngineError>>, JoinError>,
+) -> Vec<Result<Bytes, EngineError>> {
+    ended.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_cancelled) => vec![Err(StoreError::Closed.into())],
+    })
 }
 
 /// The bytes of one payload file that a range touches.
@@ -249,41 +279,56 @@ impl Span {
         reader.map_err(|error| EngineError::reading(what, self.offset / LEAF_SIZE_BYTES, error))
     }
 
-    fn pieces(&self, reader: &Arc<dyn PayloadReader>, what: &Arc<str>) -> Vec<Piece> {
+    fn pieces(&self, reader: &Arc<dyn PayloadReader>, what: &Arc<str>, batch: usize) -> Vec<Piece> {
         let leaves = self.first / LEAF_SIZE_BYTES..=self.last / LEAF_SIZE_BYTES;
-        leaves
+        let last = *leaves.end();
+        let begins = leaves.step_by(batch);
+        begins
             .map(|leaf| {
+                let end = last.min(leaf + batch as u64 - 1);
                 let start = leaf * LEAF_SIZE_BYTES;
                 Piece {
                     reader: Arc::clone(reader),
                     what: Arc::clone(what),
                     offset: self.offset / LEAF_SIZE_BYTES,
                     leaf,
-                    first: self.first.saturating_sub(start),
-                    last: (self.last - start).min(LEAF_SIZE_BYTES - 1),
+                    count: in_memory(end - leaf + 1),
+                    skip: in_memory(self.first.saturating_sub(start)),
+                    cut: in_memory(((end + 1) * LEAF_SIZE_BYTES).saturating_sub(self.last + 1)),
                 }
             })
             .collect()
     }
 }
 
-/// One MiB to be read, or a piece of it.
+/// MiBs to be read at once.
 struct Piece {
     reader: Arc<dyn PayloadReader>,
     what: Arc<str>,
     /// In which MiB of the whole the file begins.
     offset: u64,
     leaf: u64,
-    /// First and last byte in the leaf.
-    first: u64,
-    last: u64,
+    count: usize,
+    /// Bytes at the begin of the first that are not wanted.
+    skip: usize,
+    /// Bytes that are not wanted at the end of the last, if that were whole.
+    cut: usize,
 }
 
 impl Piece {
-    async fn read(self) -> Result<Bytes, EngineError> {
-        let bytes = self.reader.read_leaf(self.leaf).await;
-        let bytes = bytes.map_err(|error| EngineError::reading(&self.what, self.offset, error))?;
-        Ok(bytes.slice(in_memory(self.first)..=in_memory(self.last)))
+    /// Returns them one by one, up to the first error.
+    async fn read(self) -> Vec<Result<Bytes, EngineError>> {
+        let mut read = self.reader.read_leaves(self.leaf, self.count).await;
+        if let Some(Ok(last)) = read.get_mut(self.count - 1) {
+            last.truncate(LEAF_SIZE - self.cut);
+        }
+        if let Some(Ok(first)) = read.first_mut() {
+            first.advance(self.skip);
+        }
+        let said = |result: Result<_, _>| {
+            result.map_err(|error| EngineError::reading(&self.what, self.offset, error))
+        };
+        read.into_iter().map(said).collect()
     }
 }
 

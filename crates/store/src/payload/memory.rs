@@ -234,13 +234,16 @@ impl PayloadReader for MemoryReader {
         &self.file.leaves
     }
 
-    async fn read_leaf(&self, index: u64) -> Result<Bytes, StoreError> {
+    async fn read_leaves(&self, first: u64, count: usize) -> Vec<Result<Bytes, StoreError>> {
         debug_assert!(self.file.pieces.iter().all(|piece| piece.len() as u64 <= LEAF_SIZE_BYTES));
-        let piece = usize::try_from(index).ok().and_then(|index| self.file.pieces.get(index));
-        piece.cloned().ok_or_else(|| {
+        let begin = usize::try_from(first).unwrap_or(usize::MAX);
+        let found: Vec<_> = self.file.pieces.iter().skip(begin).take(count).cloned().collect();
+        let beyond = (found.len() < count).then(|| {
+            let (place, leaf) = (self.id.to_string(), first + found.len() as u64);
             let what = "past the end".to_owned();
-            StoreError::Damaged(Damage { place: self.id.to_string(), leaf: Some(index), what })
-        })
+            Err(StoreError::Damaged(Damage { place, leaf: Some(leaf), what }))
+        });
+        found.into_iter().map(Ok).chain(beyond).collect()
     }
 }
 

@@ -167,10 +167,17 @@ pub trait PayloadReader: fmt::Debug + Send + Sync {
     /// SHA-256 of each MiB, already checked against the payload's tree hash.
     fn leaves(&self) -> &[TreeHash];
 
+    /// Returns `count` MiBs from number `first` on (the last may be shorter), each verified against its leaf. All of them are
+    /// in memory at once, and sooner verified than one by one. Ends with the first error: `Damaged` with the leaf's number
+    /// when the bytes are not those that were stored.
+    async fn read_leaves(&self, first: u64, count: usize) -> Vec<Result<Bytes, StoreError>>;
+
     /// Returns MiB number `index` (the last may be shorter), verified against its leaf.
     ///
     /// # Errors
     ///
     /// `Damaged` with the leaf's number when the bytes are not those that were stored.
-    async fn read_leaf(&self, index: u64) -> Result<Bytes, StoreError>;
+    async fn read_leaf(&self, index: u64) -> Result<Bytes, StoreError> {
+        self.read_leaves(index, 1).await.pop().expect("one MiB was asked for")
+    }
 }

@@ -391,7 +391,11 @@ impl Work {
         }
         if !self.leaves.is_empty() {
             self.leaves_next = false;
-            let share = fair_share(self.leaves.len(), workers);
+            // In lanes one worker is faster than several without, and the others are free for what else there is.
+            let share = match self.leaves.len().min(MAX_LANES) {
+                many if kernels().has_lanes(many) => many,
+                _ => fair_share(self.leaves.len(), workers),
+            };
             return Some(Turn::Leaves(self.leaves.drain(..share).collect()));
         }
         self.behind.pop_front().map(Turn::Help)

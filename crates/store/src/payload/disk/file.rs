@@ -311,6 +311,39 @@ pub(super) struct FileReader {
 }
 
 impl FileReader {
+    /// Reads MiBs, up to one that is shorter than recorded.
+    async fn read(
+        &self,
+        first: u64,
+        count: usize,
+    ) -> Result<(Vec<Bytes>, Option<StoreError>), StoreError> {
+        let (disk, file, id) = (Arc::clone(&self.disk), Arc::clone(&self.file), self.id);
+        let (size, blocks) = (self.size, self.hashing.blocks().clone());
+        let read = blocking(move || {
+            let mut read = Vec::with_capacity(count);
+            for index in (first..).take(count) {
+                let offset = index * LEAF_SIZE_BYTES;
+                let len = usize::try_from(size - offset).unwrap_or(LEAF_SIZE).min(LEAF_SIZE);
+                let mut came = 0;
+                let fill = |buffer: &mut [u8]| {
+                    came = file.read_at(buffer, offset)?;
+                    Ok(())
+                };
+                let bytes = blocks.filled(len, fill);
+                let bytes = bytes.map_err(|error| disk.failed("reading", &data_path(id), error))?;
+                if came < len {
+                    break;
+                }
+                read.push(bytes);
+            }
+            Ok(read)
+        });
+        let read = read.await?;
+        let short = (read.len() < count)
+            .then(|| self.damaged(first + read.len() as u64, "shorter than recorded"));
+        Ok((read, short))
+    }
+
     fn damaged(&self, index: u64, what: &str) -> StoreError {
         let place = data_path(self.id);
         StoreError::Damaged(Damage { place, leaf: Some(index), what: what.to_owned() })
@@ -323,31 +356,31 @@ impl PayloadReader for FileReader {
         &self.leaves
     }
 
-    async fn read_leaf(&self, index: u64) -> Result<Bytes, StoreError> {
-        let leaf = usize::try_from(index).ok().and_then(|index| self.leaves.get(index).copied());
-        let Some(leaf) = leaf else { return Err(self.damaged(index, "past the end")) };
-        let offset = index * LEAF_SIZE_BYTES;
-        let len = usize::try_from(self.size - offset).unwrap_or(LEAF_SIZE).min(LEAF_SIZE);
-        let (disk, file, id) = (Arc::clone(&self.disk), Arc::clone(&self.file), self.id);
-        let blocks = self.hashing.blocks().clone();
-        let read = blocking(move || {
-            let mut count = 0;
-            let fill = |buffer: &mut [u8]| {
-                count = file.read_at(buffer, offset)?;
-                Ok(())
-            };
-            let bytes = blocks.filled(len, fill);
-            let bytes = bytes.map_err(|error| disk.failed("reading", &data_path(id), error))?;
-            Ok((bytes, count))
-        });
-        let (bytes, count) = read.await?;
-        if count != len {
-            return Err(self.damaged(index, "shorter than recorded"));
+    async fn read_leaves(&self, first: u64, count: usize) -> Vec<Result<Bytes, StoreError>> {
+        let expected = usize::try_from(first).ok().and_then(|first| self.leaves.get(first..));
+        let expected = expected.unwrap_or_default();
+        let expected = &expected[..expected.len().min(count)];
+        let read = self.read(first, expected.len()).await;
+        let (read, mut failed) = match read {
+            Ok((read, short)) => (read, short),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        if failed.is_none() && expected.len() < count {
+            failed = Some(self.damaged(first + expected.len() as u64, "past the end"));
         }
-        if self.hashing.leaf(bytes.clone()).await != leaf {
-            return Err(self.damaged(index, "hash mismatch"));
+        let hashes = self.hashing.leaves(read.clone()).await;
+        let mut verified = Vec::with_capacity(count);
+        for (index, (bytes, (hash, leaf))) in
+            (first..).zip(read.into_iter().zip(hashes.iter().zip(expected)))
+        {
+            if hash != leaf {
+                verified.push(Err(self.damaged(index, "hash mismatch")));
+                return verified;
+            }
+            verified.push(Ok(bytes));
         }
-        Ok(bytes)
+        verified.extend(failed.map(Err));
+        verified
     }
 }
 
