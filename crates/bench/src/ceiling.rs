@@ -13,46 +13,51 @@ use std::{
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use icefield_treehash::{HashPool, Roles};
+use rustix::fs::OFlags;
 use tokio::{runtime::Builder, task::JoinSet};
 
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Returns how many bytes a second all cores hash in so many streams of that length, for both hashes or the tree hash.
+/// What is hashed at least, so that it takes a time that can be measured.
+const HASH_BYTES: usize = 256 << 20;
+
+/// Returns how many bytes a second all cores hash in so many streams at once of that length, for both hashes or the tree
+/// hash.
 pub(crate) fn hash(payload: &Bytes, streams: usize, linear: bool) -> Result<f64> {
     let pool = HashPool::new(available_parallelism().unwrap_or(NonZeroUsize::MIN));
     let runtime = Builder::new_current_thread().build()?;
     runtime.block_on(async {
         let begin = Instant::now();
         let mut running = JoinSet::new();
+        let each = HASH_BYTES.div_ceil(streams * payload.len());
         for _ in 0..streams {
-            let (mut stream, bytes) = (pool.start(Roles { linear }), payload.clone());
+            let (pool, bytes) = (pool.clone(), payload.clone());
             running.spawn(async move {
-                stream.submit(bytes).await;
-                stream.finish().await
+                for _ in 0..each {
+                    let mut stream = pool.start(Roles { linear });
+                    stream.submit(bytes.clone()).await;
+                    stream.finish().await;
+                }
             });
         }
         while let Some(ended) = running.join_next().await {
             ended?;
         }
-        Ok((streams * payload.len()) as f64 / begin.elapsed().as_secs_f64())
+        Ok((each * streams * payload.len()) as f64 / begin.elapsed().as_secs_f64())
     })
 }
 
 /// Returns how many bytes a second the disk of `folder` takes in as many files of that length at once, each synced at
 /// its end: the better of the ways past the system's memory and through it.
 pub(crate) fn disk(folder: &Path, len: usize, files: usize, rounds: usize) -> Result<f64> {
-    let through = write(folder, len, files, rounds, 0)?;
+    let through = write(folder, len, files, rounds, OFlags::empty())?;
     // Where the file system has no way past, that is no limit.
-    let past = write(folder, len, files, rounds, libc_o_direct()).unwrap_or(0.0);
+    let past = write(folder, len, files, rounds, OFlags::DIRECT).unwrap_or(0.0);
     Ok(through.max(past))
 }
 
-const fn libc_o_direct() -> i32 {
-    rustix::fs::OFlags::DIRECT.bits() as i32
-}
-
-fn write(folder: &Path, len: usize, files: usize, rounds: usize, flags: i32) -> Result<f64> {
+fn write(folder: &Path, len: usize, files: usize, rounds: usize, flags: OFlags) -> Result<f64> {
     let begin = Instant::now();
     let ended: Result<Vec<()>> = scope(|scope| {
         let running: Vec<_> = (0..files)
@@ -79,7 +84,8 @@ fn write(folder: &Path, len: usize, files: usize, rounds: usize, flags: i32) -> 
     Ok((len * files * rounds) as f64 / begin.elapsed().as_secs_f64())
 }
 
-fn open(path: &Path, flags: i32) -> Result<File> {
+fn open(path: &Path, flags: OFlags) -> Result<File> {
+    let flags = flags.bits().cast_signed();
     Ok(OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(path)?)
 }
 
@@ -92,7 +98,8 @@ struct Aligned {
 impl Aligned {
     fn new() -> Self {
         const ALIGNMENT: usize = 4096;
-        let room: Vec<u8> = (0..WRITE_BYTES + ALIGNMENT).map(|n| (n * 31 >> 3) as u8).collect();
+        let room: Vec<u8> =
+            (0..WRITE_BYTES + ALIGNMENT).map(|n| ((n * 31) >> 3).to_le_bytes()[0]).collect();
         let begin = room.as_ptr().align_offset(ALIGNMENT);
         Self { room, begin }
     }

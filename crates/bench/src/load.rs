@@ -12,7 +12,7 @@ use icefield_treehash::TreeHash;
 use crate::{
     http::Connection,
     server::{Payload, Server, Speaks},
-    usage::{Meter, Usage, peak_bytes},
+    usage::{Meter, Usage, forget_peak, peak_bytes},
 };
 
 /// What a load came to.
@@ -47,73 +47,129 @@ impl Outcome {
     }
 }
 
-/// Stores `count` payloads, each in a request of its own, by so many clients at once.
+/// How much clients do: they begin nothing more when either is reached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) requests: usize,
+    pub(crate) time: Duration,
+}
+
+/// Stores payloads, each in a request of its own, by so many clients at once.
 pub(crate) fn store(
     server: &Server,
-    payload: &Payload,
+    payloads: &[Payload],
     clients: usize,
-    count: usize,
+    limit: Limit,
 ) -> Result<Outcome> {
-    let next = AtomicUsize::new(0);
+    let (next, begin) = (AtomicUsize::new(0), Instant::now());
     measured(server, clients, |client, waits| {
         let mut connection = Connection::to(server.address);
-        // One name per client would be one file; as many as requests are more than anybody lists.
-        let mut round = 0;
-        let mut request = server.put(&format!("{client}-0"), payload);
-        while next.fetch_add(1, Ordering::Relaxed) < count {
-            if server.speaks != Speaks::Glacier {
-                request = server.put(&format!("{client}-{round}"), payload);
+        // Where nothing in it has to differ, a request is prepared once.
+        let prepared = server.put("", &payloads[client % payloads.len()]);
+        let mut bytes = 0;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= limit.requests || begin.elapsed() > limit.time {
+                return Ok(bytes);
             }
-            round += 1;
-            let begin = Instant::now();
-            connection.send(&request)?.success()?;
+            let begin = if server.speaks == Speaks::Glacier {
+                let begin = Instant::now();
+                connection.send(&prepared)?.success()?;
+                begin
+            } else {
+                let payload = &payloads[number % payloads.len()];
+                let request = server.put(&format!("{clients}-{number}"), payload);
+                let begin = Instant::now();
+                connection.send(&request)?.success()?;
+                begin
+            };
             waits.push(begin.elapsed());
+            bytes += payloads[0].bytes.len();
         }
-        Ok(round * payload.bytes.len())
     })
 }
 
-/// Stores so many archives at once, each of parts of that payload. Where there are no parts, each is an object.
+/// Stores so many archives of these parts, by so many clients at once: each has archives of its own, or they share the
+/// parts of one. Where there are no parts, each is an object.
 pub(crate) fn store_parts(
     server: &Server,
-    payload: &Payload,
-    uploads: usize,
-    parts: usize,
+    parts: &[Payload],
+    archives: usize,
+    clients: usize,
 ) -> Result<Outcome> {
     if server.speaks != Speaks::Glacier {
-        return store(server, payload, uploads, uploads * parts);
+        let requests = archives * parts.len();
+        return store(server, parts, clients, Limit { requests, time: Duration::MAX });
     }
-    let part_size = payload.bytes.len();
-    let whole = TreeHash::combine(std::iter::repeat_n(payload.tree, parts)).to_string();
-    measured(server, uploads, |_, waits| {
+    let part_size = parts[0].bytes.len();
+    let uploads: Vec<_> = (0..archives).map(|_| begin(server, part_size)).collect::<Result<_>>()?;
+    let next: Vec<_> = uploads.iter().map(|_| AtomicUsize::new(0)).collect();
+    measured(server, clients, |client, waits| {
         let mut connection = Connection::to(server.address);
-        let uploads = "/-/vaults/v/multipart-uploads";
-        let size = [("x-amz-part-size", &*part_size.to_string())];
-        let begun = connection.send(&server.request("POST", uploads, "", &size, None))?;
-        let begun = begun.success()?;
-        let path = format!("{uploads}/{}", begun.header("x-amz-multipart-upload-id")?);
-        for part in 0..parts {
-            let first = part * part_size;
+        let (path, next) = (&uploads[client % archives], &next[client % archives]);
+        let mut bytes = 0;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = parts.get(number) else { break };
+            let first = number * part_size;
             let range = format!("bytes {first}-{}/*", first + part_size - 1);
             let headers = [("content-range", range.as_str())];
-            let request = server.request("PUT", &path, "", &headers, Some(payload));
+            let request = server.request("PUT", path, "", &headers, Some(part));
             let begin = Instant::now();
             connection.send(&request)?.success()?;
             waits.push(begin.elapsed());
+            bytes += part_size;
         }
-        let size = (parts * part_size).to_string();
-        let headers = [("x-amz-archive-size", &*size), ("x-amz-sha256-tree-hash", &whole)];
-        connection.send(&server.request("POST", &path, "", &headers, None))?.success()?;
-        Ok(parts * part_size)
+        if clients == archives {
+            complete(server, path, parts)?;
+        }
+        Ok(bytes)
+    })
+    .and_then(|outcome| {
+        if clients != archives {
+            uploads.iter().try_for_each(|path| complete(server, path, parts).map(drop))?;
+        }
+        Ok(outcome)
     })
 }
 
-/// Runs so many clients, each of which returns how many bytes it moved.
-fn measured(
+/// Begins an upload and returns its path.
+pub(crate) fn begin(server: &Server, part_size: usize) -> Result<String> {
+    let uploads = "/-/vaults/v/multipart-uploads";
+    let size = [("x-amz-part-size", &*part_size.to_string())];
+    let request = server.request("POST", uploads, "", &size, None);
+    let begun = Connection::to(server.address).send(&request)?.success()?;
+    Ok(format!("{uploads}/{}", begun.header("x-amz-multipart-upload-id")?))
+}
+
+/// Completes an upload of these parts and returns the ID of the archive.
+fn complete(server: &Server, path: &str, parts: &[Payload]) -> Result<String> {
+    let whole = TreeHash::combine(parts.iter().map(|part| part.tree));
+    let size = parts.iter().map(|part| part.bytes.len() as u64).sum();
+    complete_as(server, path, size, whole)
+}
+
+/// Completes an upload of that size and tree hash and returns the ID of the archive.
+pub(crate) fn complete_as(
+    server: &Server,
+    path: &str,
+    size: u64,
+    whole: TreeHash,
+) -> Result<String> {
+    let (size, whole) = (size.to_string(), whole.to_string());
+    let headers = [("x-amz-archive-size", &*size), ("x-amz-sha256-tree-hash", &whole)];
+    let request = server.request("POST", path, "", &headers, None);
+    let done = Connection::to(server.address).send(&request)?.success()?;
+    Ok(done.header("x-amz-archive-id")?.to_owned())
+}
+
+/// Runs so many clients at once, each of which returns how many bytes it moved.
+pub(crate) fn measured(
     server: &Server,
     clients: usize,
     client: impl Fn(usize, &mut Vec<Duration>) -> Result<usize> + Sync,
 ) -> Result<Outcome> {
+    forget_peak(server.process());
     let meter = Meter::of(server.process())?;
     let ended: Vec<Result<_>> = thread::scope(|scope| {
         let client = &client;

@@ -1,78 +1,48 @@
 //! `icefield-bench`: how fast icefield is, beside its peers and the machine's limits.
+//!
+//! Each suite starts what it measures on this machine, lets icefield and its peers take turns, and adds a section to the
+//! report. A peer that is not there is a row that says so; a suite that breaks off does not stop the next one, but fails the
+//! command.
 
 mod ceiling;
 mod http;
 mod load;
+mod options;
+mod peers;
+mod process;
+mod report;
+mod rounds;
+mod s3s;
 mod server;
+mod suite;
 mod usage;
 
-use std::{fs, io::Write as _, path::PathBuf};
+use std::fs;
 
-use anyhow::Result;
-use clap::Parser;
+use anyhow::{Result, bail};
+use clap::Parser as _;
 
-use server::{Payload, Server, folder};
-
-/// Measures icefield beside its peers. Everything happens on this machine.
-#[derive(Debug, Parser)]
-#[command(name = "icefield-bench", version)]
-struct Args {
-    /// The program that is measured
-    #[arg(long, env = "ICEFIELD_BIN")]
-    icefield: PathBuf,
-    /// Where stores and files are put while they are measured
-    #[arg(long, default_value = ".")]
-    folder: PathBuf,
-    /// How often
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// Only what has this in its name
-    #[arg(long, default_value = "")]
-    only: String,
-}
+use options::{Options, Peering};
+use report::{Report, tell};
 
 fn main() -> Result<()> {
-    let args = Args::parse();
-    let mut out = std::io::stdout();
-    fs::create_dir_all(&args.folder)?;
-    let part = Payload::random(64 << 20);
-    let small = Payload::random(4 << 10);
-    for _ in 0..args.rounds {
-        let hash = ceiling::hash(&part.bytes, 16, true)?;
-        let disk = ceiling::disk(&args.folder, part.bytes.len(), 4, 8)?;
-        writeln!(
-            out,
-            "load {} ceiling: hash {:.0} MB/s, disk {:.0} MB/s",
-            usage::load(),
-            hash / 1e6,
-            disk / 1e6
-        )?;
-        let (_home, data) = folder(&args.folder)?;
-        let server = Server::icefield(&args.icefield, &data)?;
-        if "parts".contains(&args.only) {
-            let done = load::store_parts(&server, &part, 4, 16)?;
-            writeln!(
-                out,
-                "  64 MiB parts x4: {:.0} MB/s, {:.2} CPU-s/GiB, {:.0}% of the ceiling, peak {} MiB, p99 {:?}",
-                done.rate() / 1e6,
-                done.processor_per_gib(),
-                100.0 * done.rate() / hash.min(disk),
-                done.peak_bytes >> 20,
-                done.percentile(99)
-            )?;
+    let options = Options::parse();
+    if let Some(Peering::ServeS3s { address, key, secret, folder }) = &options.command {
+        return s3s::serve(folder, *address, key, secret);
+    }
+    fs::create_dir_all(&options.folder)?;
+    let mut report = Report::new(&options.folder)?;
+    for (name, measure) in suite::SUITES {
+        if options.wants(name)
+            && let Err(error) = measure(&options, &mut report)
+        {
+            tell(&format!("{name} broke off: {error:#}"));
+            report.failures.push(name.to_owned());
         }
-        if "small".contains(&args.only) {
-            let done = load::store(&server, &small, 64, 40_000)?;
-            writeln!(
-                out,
-                "  4 KiB x64: {:.0}/s, p50 {:?} p99 {:?}, {:.1} us CPU each, peak {} MiB",
-                done.per_second(),
-                done.percentile(50),
-                done.percentile(99),
-                done.usage.processor / done.requests as f64 * 1e6,
-                done.peak_bytes >> 20
-            )?;
-        }
+    }
+    report.finish(options.markdown.as_deref())?;
+    if !report.failures.is_empty() {
+        bail!("broke off: {}", report.failures.join(", "));
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! Servers under load: icefield, and those that store bytes elsewhere.
+//! A server under load, and what it is sent.
 
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    net::{SocketAddr, TcpStream},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,12 +16,14 @@ use icefield_protocol::{
     sigv4::{AccessKeyId, RequestHead, RequestTime, SecretKey, Signer},
 };
 use icefield_treehash::{Hasher, LinearHash, Roles, TreeHash};
-use tempfile::TempDir;
 
 use crate::http::{Connection, Request};
 
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(30);
+
+/// Where objects are put.
+pub(crate) const BUCKET: &str = "bench";
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) speaks: Speaks,
     /// Access key and its secret, where requests are signed.
     key: Option<(AccessKeyId, SecretKey)>,
+    /// How long it took until it answered.
+    pub(crate) ready_after: Duration,
     child: Child,
     _stdout: Option<BufReader<ChildStdout>>,
 }
@@ -67,20 +71,20 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// Makes bytes that do not compress and in which no two MiB are the same.
-    pub(crate) fn random(len: usize) -> Self {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let words = std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        });
-        let bytes: Vec<u8> = words.take(len.div_ceil(8)).flatten().take(len).collect();
+    /// Takes bytes as they are.
+    pub(crate) fn of(bytes: Bytes) -> Self {
         let mut hasher = Hasher::new(Roles { linear: false });
         hasher.update(&bytes);
         let (linear, tree) = (LinearHash::of(&bytes), hasher.finish().tree);
-        Self { bytes: bytes.into(), linear, tree }
+        Self { bytes, linear, tree }
+    }
+
+    /// Makes so many of one length that do not compress and have no MiB in common, in little memory: slices of the same
+    /// bytes that begin at other places. Who stores equal blocks once gains nothing.
+    pub(crate) fn many(len: usize, count: usize) -> Vec<Self> {
+        const STRIDE: usize = 4096 + 64;
+        let bytes = random(len + count * STRIDE);
+        (0..count).map(|n| Self::of(bytes.slice(n * STRIDE..n * STRIDE + len))).collect()
     }
 
     fn len(&self) -> usize {
@@ -95,6 +99,7 @@ impl Server {
 
     /// Starts `icefield serve` on a store in the folder `data`.
     pub(crate) fn icefield(program: &Path, data: &Path) -> Result<Self> {
+        let begin = Instant::now();
         let mut child = Command::new(program)
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
@@ -116,65 +121,25 @@ impl Server {
         let address = address.strip_prefix("http://").context("no http endpoint")?.parse()?;
         let access_key = AccessKeyId::parse(&told("access key")?).context("no access key")?;
         let key = Some((access_key, SecretKey::new(told("secret key")?)));
-        let speaks = Speaks::Glacier;
-        let server = Self { name: "icefield", address, speaks, key, child, _stdout: Some(stdout) };
-        let vault = server.request("PUT", "/-/vaults/v", "", &[], None);
-        Connection::to(address).send(&vault)?.success()?;
+        let (speaks, ready_after) = (Speaks::Glacier, begin.elapsed());
+        let name = "icefield";
+        let _stdout = Some(stdout);
+        let server = Self { name, address, speaks, key, ready_after, child, _stdout };
+        server.make_vault()?;
         Ok(server)
     }
 
-    /// Starts nginx as a WebDAV server in the folder `home`; what it stores is not synced.
-    pub(crate) fn nginx(home: &Path) -> Result<Self> {
-        let address = free_address()?;
-        fs::create_dir_all(home.join("files"))?;
-        let config = format!(
-            "daemon off; pid nginx.pid; error_log stderr error; worker_processes 2;
-            events {{ worker_connections 1024; }}
-            http {{
-                access_log off; client_max_body_size 0; client_body_temp_path body;
-                proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-                sendfile on;
-                keepalive_requests 1000000000;
-                server {{ listen {address}; location / {{
-                    root files; dav_methods PUT DELETE; create_full_put_path on;
-                }} }}
-            }}"
-        );
-        fs::write(home.join("nginx.conf"), config)?;
-        let child = Command::new("nginx")
-            .args(["-c", "nginx.conf", "-p"])
-            .arg(home)
-            .stdin(Stdio::null())
-            .spawn()
-            .context("could not start nginx")?;
-        Self::started("nginx DAV (no sync)", address, Speaks::Files, child)
-    }
-
-    /// Starts `moto_server` of the Python `python`; it keeps everything in memory.
-    pub(crate) fn moto(python: &Path) -> Result<Self> {
-        let address = free_address()?;
-        let child = Command::new(python)
-            .args(["-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p"])
-            .arg(address.port().to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("could not start moto")?;
-        let server = Self::started("moto (in memory)", address, Speaks::Glacier, child)?;
-        let vault = server.request("PUT", "/-/vaults/v", "", &[], None);
-        Connection::to(address).send(&vault)?.success()?;
-        Ok(server)
-    }
-
-    fn started(
+    /// Takes a process that was started to listen at `address`, once it does.
+    pub(crate) fn started(
         name: &'static str,
         address: SocketAddr,
         speaks: Speaks,
+        key: Option<(AccessKeyId, SecretKey)>,
         child: Child,
     ) -> Result<Self> {
-        let mut server = Self { name, address, speaks, key: None, child, _stdout: None };
         let begin = Instant::now();
+        let ready_after = Duration::ZERO;
+        let mut server = Self { name, address, speaks, key, ready_after, child, _stdout: None };
         while TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
                 bail!("{name} ended: {status}");
@@ -182,7 +147,14 @@ impl Server {
             ensure!(begin.elapsed() < START, "{name} does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
+        server.ready_after = begin.elapsed();
         Ok(server)
+    }
+
+    /// Makes the vault that everything goes to, where there are vaults.
+    pub(crate) fn make_vault(&self) -> Result<()> {
+        let vault = self.request("PUT", "/-/vaults/v", "", &[], None);
+        Connection::to(self.address).send(&vault)?.success().map(drop)
     }
 
     /// Prepares a request, signed where the server wants that. It can be sent as often as wanted within a quarter of an
@@ -242,25 +214,28 @@ impl Server {
     pub(crate) fn put(&self, name: &str, payload: &Payload) -> Request {
         match self.speaks {
             Speaks::Glacier => self.request("POST", "/-/vaults/v/archives", "", &[], Some(payload)),
-            Speaks::S3 => self.request("PUT", &format!("/v/{name}"), "", &[], Some(payload)),
+            Speaks::S3 => self.request("PUT", &format!("/{BUCKET}/{name}"), "", &[], Some(payload)),
             Speaks::Files => self.request("PUT", &format!("/{name}"), "", &[], Some(payload)),
         }
     }
 }
 
-fn now() -> Timestamp {
+/// Returns bytes that do not compress.
+pub(crate) fn random(len: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    let mut bytes = Vec::with_capacity(len + 8);
+    words.take(len.div_ceil(8)).for_each(|word| bytes.extend_from_slice(&word));
+    bytes.truncate(len);
+    bytes.into()
+}
+
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// An address where nothing listens, for servers that cannot be asked where they do.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// A fresh folder below `root`.
-pub(crate) fn folder(root: &Path) -> Result<(TempDir, PathBuf)> {
-    let folder = TempDir::new_in(root)?;
-    let inside = folder.path().join("data");
-    Ok((folder, inside))
 }

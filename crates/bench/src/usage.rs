@@ -42,6 +42,13 @@ pub(crate) fn peak_bytes(process: u32) -> Result<u64> {
     sum(process, |process| memory(process, "VmHWM:"))
 }
 
+/// Lets the count of that memory begin anew, where the system allows it.
+pub(crate) fn forget_peak(process: u32) {
+    for process in children(process).unwrap_or_default().into_iter().chain([process]) {
+        fs::write(format!("/proc/{process}/clear_refs"), "5").ok();
+    }
+}
+
 /// Memory that a process and its living children hold, in bytes.
 pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
     sum(process, |process| memory(process, "VmRSS:"))

@@ -14,6 +14,7 @@ mod answer;
 mod bytes;
 mod cases;
 mod context;
+pub mod discard;
 mod endpoint;
 pub mod http;
 mod model;

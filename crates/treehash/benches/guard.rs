@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use baseline::{PARTS, Pooled, both_by_library, by_hasher, data, tree_by_library};
+use baseline::{PARTS, Pooled, aws_lc, both_by, by_hasher, data, tree_by};
 use icefield_treehash::{LEAF_SIZE, kernel_names};
 
 const ROUNDS: usize = 15;
@@ -37,35 +37,35 @@ fn main() -> std::io::Result<ExitCode> {
             floor: floor(1.6),
             bytes: SIZE,
             own: &|| keep(by_hasher(&whole, false)),
-            library: &|| keep(tree_by_library(&whole)),
+            library: &|| keep(tree_by(aws_lc, &whole)),
         },
         Row {
             what: "both hashes of one stream, one core",
             floor: floor(1.2),
             bytes: SIZE,
             own: &|| keep(by_hasher(&whole, true)),
-            library: &|| keep(both_by_library(&whole)),
+            library: &|| keep(both_by(aws_lc, &whole)),
         },
         Row {
             what: "both hashes of 16 parts, pool of one",
             floor: floor(1.6),
             bytes: SIZE,
             own: &|| keep(one_worker.hash(&parts, true)),
-            library: &|| parts.iter().for_each(|part| keep(both_by_library(part))),
+            library: &|| parts.iter().for_each(|part| keep(both_by(aws_lc, part))),
         },
         Row {
             what: "both hashes of one stream, pool of one",
             floor: floor(1.2),
             bytes: SIZE,
             own: &|| keep(one_worker.hash(std::slice::from_ref(&whole), true)),
-            library: &|| keep(both_by_library(&whole)),
+            library: &|| keep(both_by(aws_lc, &whole)),
         },
         Row {
             what: "both hashes of 4 KiB, one core",
             floor: AS_FAST,
             bytes: LEAF_SIZE,
             own: &|| (0..256).for_each(|_| keep(by_hasher(black_box(&small), true))),
-            library: &|| (0..256).for_each(|_| keep(both_by_library(black_box(&small)))),
+            library: &|| (0..256).for_each(|_| keep(both_by(aws_lc, black_box(&small)))),
         },
     ];
     let mut out = std::io::stdout().lock();

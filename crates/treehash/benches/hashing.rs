@@ -11,7 +11,7 @@ use std::slice;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use baseline::{PARTS, Pooled, both_by_library, by_hasher, data, tree_by_library};
+use baseline::{PARTS, Pooled, aws_lc, both_by, by_hasher, data, tree_by};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use icefield_treehash::LEAF_SIZE;
 
@@ -35,9 +35,9 @@ fn one_stream(criterion: &mut Criterion) {
             });
             group.bench_function(BenchmarkId::new("library", size), |bencher| {
                 if linear {
-                    bencher.iter(|| both_by_library(black_box(&bytes)));
+                    bencher.iter(|| both_by(aws_lc, black_box(&bytes)));
                 } else {
-                    bencher.iter(|| tree_by_library(black_box(&bytes)));
+                    bencher.iter(|| tree_by(aws_lc, black_box(&bytes)));
                 }
             });
         }
@@ -57,7 +57,7 @@ fn parts(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("library", size), |bencher| {
             bencher.iter(|| {
-                parts.iter().map(|part| both_by_library(black_box(part))).collect::<Vec<_>>()
+                parts.iter().map(|part| both_by(aws_lc, black_box(part))).collect::<Vec<_>>()
             });
         });
     }

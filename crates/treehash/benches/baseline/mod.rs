@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use aws_lc_rs::digest::{Digest, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use icefield_treehash::{HashPool, Hashed, Hasher, LEAF_SIZE, LinearHash, Roles, TreeHash};
 use tokio::runtime::{Builder, Runtime};
@@ -10,20 +10,26 @@ use tokio::runtime::{Builder, Runtime};
 /// Parts that arrive at the same time.
 pub(crate) const PARTS: usize = 16;
 
-/// The tree hash with one pass of the library.
-pub(crate) fn tree_by_library(bytes: &[u8]) -> TreeHash {
-    TreeHash::combine(
-        bytes.chunks(LEAF_SIZE).map(|leaf| TreeHash::from_bytes(raw(digest(&SHA256, leaf)))),
-    )
+/// SHA-256, as some library has it.
+pub(crate) type Sha256 = fn(&[u8]) -> [u8; 32];
+
+/// As the library has it that the kernels are measured against.
+pub(crate) fn aws_lc(bytes: &[u8]) -> [u8; 32] {
+    digest(&SHA256, bytes).as_ref().try_into().expect("a SHA-256 has 32 bytes")
 }
 
-/// Both hashes with two passes of the library, or one for a stream of one leaf.
-pub(crate) fn both_by_library(bytes: &[u8]) -> (TreeHash, LinearHash) {
-    let tree = tree_by_library(bytes);
+/// The tree hash with one pass.
+pub(crate) fn tree_by(sha256: Sha256, bytes: &[u8]) -> TreeHash {
+    TreeHash::combine(bytes.chunks(LEAF_SIZE).map(|leaf| TreeHash::from_bytes(sha256(leaf))))
+}
+
+/// Both hashes with two passes, or one for a stream of one leaf.
+pub(crate) fn both_by(sha256: Sha256, bytes: &[u8]) -> (TreeHash, LinearHash) {
+    let tree = tree_by(sha256, bytes);
     if bytes.len() <= LEAF_SIZE {
         return (tree, LinearHash::of_single_leaf(tree));
     }
-    (tree, LinearHash::from_bytes(raw(digest(&SHA256, bytes))))
+    (tree, LinearHash::from_bytes(sha256(bytes)))
 }
 
 /// One stream on the calling thread.
@@ -72,8 +78,4 @@ impl Pooled {
 /// Bytes that differ from leaf to leaf, in memory of their own.
 pub(crate) fn data(size: usize) -> Bytes {
     (0..size).map(|i| (i * 31 + (i >> 8) * 17 + (i >> 20) * 7).to_le_bytes()[0]).collect()
-}
-
-fn raw(digest: Digest) -> [u8; 32] {
-    digest.as_ref().try_into().expect("a SHA-256 has 32 bytes")
 }

@@ -9,7 +9,6 @@
 //! `#[ignore = "long"]`. All of them print the seed of what is random about them, and figures; a failing one prints what
 //! the proxy has seen.
 
-mod discard;
 mod faults;
 mod files;
 mod home;

@@ -11,9 +11,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use icefield_conformance::discard;
 use tempfile::TempDir;
 
-use super::discard;
 use crate::{
     foreign::{script, tool},
     process::program,
@@ -58,7 +58,7 @@ fn compare(mib: u64) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("large.bin");
     write(&file, mib);
-    let server = discard::start();
+    let server = discard::start().unwrap();
     let mut ours = Command::new(program());
     ours.args(["upload", "cold:v", "--force", "--concurrency", "4", "--part-size", "8MiB", "-q"]);
     ours.arg(&file);

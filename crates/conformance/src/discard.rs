@@ -6,18 +6,21 @@ use std::{
     thread,
 };
 
-/// Serves on a free port until the test ends.
-pub(super) fn start() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+/// Serves on a free port of this machine until the process ends.
+///
+/// # Errors
+///
+/// When there is no port to listen on.
+pub fn start() -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
     thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.unwrap();
+        for stream in listener.incoming().flatten() {
             // A client that goes away ends its thread.
             thread::spawn(move || talk(stream).ok());
         }
     });
-    address
+    Ok(address)
 }
 
 fn talk(stream: TcpStream) -> std::io::Result<()> {

@@ -1,0 +1,15 @@
+//! One module for each thing that is measured.
+
+mod kernels;
+mod server;
+
+use anyhow::Result;
+
+use crate::{options::Options, report::Report};
+
+/// A suite: measures, and reports as it goes.
+type Suite = fn(&Options, &mut Report) -> Result<()>;
+
+/// All, in the order of the page.
+pub(crate) const SUITES: [(&str, Suite); 2] =
+    [("kernels", kernels::measure), ("server", server::measure)];
