@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use icefield_treehash::TreeHash;
+use serde_json::Value;
 
 use crate::{
     http::Connection,
@@ -111,13 +112,7 @@ pub(crate) fn store_parts(
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(part) = parts.get(number) else { break };
-            let first = number * part_size;
-            let range = format!("bytes {first}-{}/*", first + part_size - 1);
-            let headers = [("content-range", range.as_str())];
-            let request = server.request("PUT", path, "", &headers, Some(part));
-            let begin = Instant::now();
-            connection.send(&request)?.success()?;
-            waits.push(begin.elapsed());
+            waits.push(put_part(server, &mut connection, path, number * part_size, part)?);
             bytes += part_size;
         }
         if clients == archives {
@@ -131,6 +126,51 @@ pub(crate) fn store_parts(
         }
         Ok(outcome)
     })
+}
+
+/// Stores one archive of these parts and returns its ID.
+pub(crate) fn upload(server: &Server, parts: &[Payload]) -> Result<String> {
+    let part_size = parts[0].bytes.len();
+    let path = begin(server, part_size)?;
+    let mut connection = Connection::to(server.address);
+    for (number, part) in parts.iter().enumerate() {
+        put_part(server, &mut connection, &path, number * part_size, part)?;
+    }
+    complete(server, &path, parts)
+}
+
+fn put_part(
+    server: &Server,
+    connection: &mut Connection,
+    path: &str,
+    first: usize,
+    part: &Payload,
+) -> Result<Duration> {
+    let range = format!("bytes {first}-{}/*", first + part.bytes.len() - 1);
+    let headers = [("content-range", range.as_str())];
+    let request = server.request("PUT", path, "", &headers, Some(part));
+    let begin = Instant::now();
+    connection.send(&request)?.success()?;
+    Ok(begin.elapsed())
+}
+
+/// Lets a job be done and returns its path, and how long that took.
+pub(crate) fn job(server: &Server, description: &str) -> Result<(String, Duration)> {
+    let jobs = "/-/vaults/v/jobs";
+    let body = Payload::of(description.to_owned().into());
+    let mut connection = Connection::to(server.address);
+    let begin = Instant::now();
+    let begun = connection.send(&server.request("POST", jobs, "", &[], Some(&body)))?.success()?;
+    let path = format!("{jobs}/{}", begun.header("x-amz-job-id")?);
+    loop {
+        let state = connection.send(&server.request("GET", &path, "", &[], None))?.success()?;
+        let state: Value = serde_json::from_slice(&state.body)?;
+        match state["StatusCode"].as_str() {
+            Some("Succeeded") => return Ok((path, begin.elapsed())),
+            Some("InProgress") => thread::sleep(Duration::from_millis(5)),
+            _ => bail!("the job ended as {state}"),
+        }
+    }
 }
 
 /// Begins an upload and returns its path.

@@ -126,7 +126,8 @@ fn moto(options: &Options) -> Result<Server> {
         .context("could not start moto")?;
     // It finds out from the signature which service is meant, and does not check it.
     let key = Some((key(KEY)?, SecretKey::new(SECRET.to_owned())));
-    let server = Server::started(Peer::Moto.name(), address, Speaks::Glacier, key, child)?;
+    let server =
+        Server::started(Peer::Moto.name(), address, Speaks::GlacierWithoutParts, key, child)?;
     server.make_vault()?;
     Ok(server)
 }

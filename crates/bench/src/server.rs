@@ -29,9 +29,17 @@ pub(crate) const BUCKET: &str = "bench";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speaks {
     Glacier,
+    /// The same, with archives in one request only.
+    GlacierWithoutParts,
     S3,
     /// `PUT` of a file, as WebDAV has it.
     Files,
+}
+
+impl Speaks {
+    const fn glacier(self) -> bool {
+        matches!(self, Self::Glacier | Self::GlacierWithoutParts)
+    }
 }
 
 /// A running server; ended when dropped.
@@ -177,7 +185,7 @@ impl Server {
         if self.speaks != Speaks::Files {
             all.extend([("x-amz-date", date.as_str()), ("x-amz-content-sha256", &linear)]);
         }
-        if self.speaks == Speaks::Glacier {
+        if self.speaks.glacier() {
             all.push(("x-amz-glacier-version", "2012-06-01"));
             all.extend(tree.as_ref().map(|tree| ("x-amz-sha256-tree-hash", tree.as_str())));
         }
@@ -213,7 +221,9 @@ impl Server {
     /// Prepares the storing of one archive, object or file. A name that is there already is written again.
     pub(crate) fn put(&self, name: &str, payload: &Payload) -> Request {
         match self.speaks {
-            Speaks::Glacier => self.request("POST", "/-/vaults/v/archives", "", &[], Some(payload)),
+            Speaks::Glacier | Speaks::GlacierWithoutParts => {
+                self.request("POST", "/-/vaults/v/archives", "", &[], Some(payload))
+            }
             Speaks::S3 => self.request("PUT", &format!("/{BUCKET}/{name}"), "", &[], Some(payload)),
             Speaks::Files => self.request("PUT", &format!("/{name}"), "", &[], Some(payload)),
         }

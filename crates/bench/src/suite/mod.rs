@@ -1,6 +1,9 @@
 //! One module for each thing that is measured.
 
+mod client;
+mod embedded;
 mod kernels;
+mod retrieval;
 mod server;
 
 use anyhow::Result;
@@ -11,5 +14,10 @@ use crate::{options::Options, report::Report};
 type Suite = fn(&Options, &mut Report) -> Result<()>;
 
 /// All, in the order of the page.
-pub(crate) const SUITES: [(&str, Suite); 2] =
-    [("kernels", kernels::measure), ("server", server::measure)];
+pub(crate) const SUITES: [(&str, Suite); 5] = [
+    ("kernels", kernels::measure),
+    ("server", server::measure),
+    ("retrieval", retrieval::measure),
+    ("embedded", embedded::measure),
+    ("client", client::measure),
+];

@@ -72,7 +72,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let mut section = Section::new(
         "Server",
         "Archives are stored by clients that each wait for their answer before they send the next; of a large archive they \
-         share the parts. To the peers that do not speak Glacier each archive or part is an object or file, signed for S3. \
+         share the parts. To the peers that do not speak Glacier each archive or part is an object or file, signed for S3; \
+         moto does, but knows no parts. \
          s3s-fs writes files and does not sync; moto keeps everything in memory; nginx knows no sync, so its folder has \
          the attribute S and every write is synced by the file system, where that has it.",
         &[
