@@ -5,6 +5,7 @@
 //! command.
 
 mod ceiling;
+mod fill;
 mod http;
 mod load;
 mod options;

@@ -3,6 +3,7 @@
 mod client;
 mod embedded;
 mod kernels;
+mod rest;
 mod retrieval;
 mod server;
 
@@ -14,10 +15,11 @@ use crate::{options::Options, report::Report};
 type Suite = fn(&Options, &mut Report) -> Result<()>;
 
 /// All, in the order of the page.
-pub(crate) const SUITES: [(&str, Suite); 5] = [
+pub(crate) const SUITES: [(&str, Suite); 6] = [
     ("kernels", kernels::measure),
     ("server", server::measure),
     ("retrieval", retrieval::measure),
     ("embedded", embedded::measure),
     ("client", client::measure),
+    ("rest", rest::measure),
 ];
