@@ -1,14 +1,40 @@
-//! `cargo xtask bench`: the benchmarks of the crates that have some.
+//! `cargo xtask bench`: the benchmarks of the crates that have some, and the release binary beside its peers.
+//!
+//! Peers that are clients or moto's server come from [`tools`]; nginx, Garage, OpenSSL and valgrind are used where they are
+//! installed, and what is not there is a row that says so.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use crate::steps::{Steps, cargo, root};
+use crate::{
+    steps::{Steps, cargo, root},
+    test::release_binary,
+    tools,
+};
+
+/// What `icefield-bench` measures.
+const SUITES: [&str; 7] = ["kernels", "server", "retrieval", "embedded", "client", "rest", "guard"];
+
+/// Runs the suites and benchmarks that the words name, or all; what begins with a hyphen, and all behind it, is for
+/// `icefield-bench`.
+pub(crate) fn bench(arguments: &[&str]) -> Result<()> {
+    let words = arguments.iter().take_while(|word| !word.starts_with('-')).count();
+    let (words, options) = arguments.split_at(words);
+    let (suites, filter): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| SUITES.contains(word));
+    let mut steps = Steps::default();
+    if arguments.is_empty() || !filter.is_empty() {
+        benchmarks(&mut steps, &filter)?;
+    }
+    if words.is_empty() || !suites.is_empty() {
+        peers(&mut steps, &suites, options)?;
+    }
+    steps.finish()
+}
 
 /// Runs every benchmark whose name contains one of the words of `filter`, or all.
-pub(crate) fn bench(filter: &[&str]) -> Result<()> {
-    let mut steps = Steps::default();
+fn benchmarks(steps: &mut Steps, filter: &[&str]) -> Result<()> {
     let crates = root().join("crates");
     let mut with_benches = Vec::new();
     for entry in
@@ -29,5 +55,29 @@ pub(crate) fn bench(filter: &[&str]) -> Result<()> {
         let mut command = cargo(&["bench", "--locked", "--bench", "*", "--manifest-path"]);
         steps.run(&name, command.arg(manifest_dir.join("Cargo.toml")).arg("--").args(filter));
     }
-    steps.finish()
+    Ok(())
+}
+
+/// Measures the release binary beside its peers. A run of everything writes the page.
+fn peers(steps: &mut Steps, suites: &[&str], options: &[&str]) -> Result<()> {
+    // One after the other: built together, the program would get features that only the benchmarks need.
+    for name in ["icefield", "icefield-bench"] {
+        let step = format!("release build of {name}");
+        if !steps.run(&step, &mut cargo(&["build", "--release", "--locked", "-p", name])) {
+            return Ok(());
+        }
+    }
+    let (program, bench) = (release_binary("icefield")?, release_binary("icefield-bench")?);
+    let target = program.parent().and_then(Path::parent).context("no target folder")?;
+    let mut command = std::process::Command::new(bench);
+    command.current_dir(root()).env("ICEFIELD_BIN", &program).envs(tools::provide(steps));
+    command.arg("--folder").arg(target.join("bench"));
+    for suite in suites {
+        command.args(["--only", suite]);
+    }
+    if suites.is_empty() && options.is_empty() {
+        command.args(["--markdown", "docs/performance.md"]);
+    }
+    steps.run("icefield and its peers", command.args(options));
+    Ok(())
 }

@@ -33,13 +33,20 @@ Usage: cargo xtask COMMAND
                      into the user's cache; what cannot be had is named and skipped.
   tools              only installs them, and prints the variables that tests look at,
                      for cargo test without xtask
-  bench [-- FILTER]  runs the benchmarks of the crates that have some
+  bench [-- WORDS] [OPTIONS]
+                     runs the benchmarks of the crates that have some, then measures the
+                     release binary beside its peers (crates/bench) and writes what came
+                     of it to docs/performance.md. A WORD is a suite (kernels, server,
+                     retrieval, embedded, client, rest, guard) or part of a benchmark's name;
+                     OPTIONS are those of icefield-bench, --short or --rounds 5 for example.
+                     With either, nothing is written unless --markdown FILE says so.
 
 Examples:
   cargo xtask check                   before a commit
   cargo xtask test                    everything, as CI runs it
   cargo xtask test -- tree_hash       only the tests with tree_hash in their name
   cargo xtask test --long -- killed   those with killed in their name, the long ones too
+  cargo xtask bench -- server --short icefield and other servers, roughly
   cargo test -p icefield-store        one crate, without the release build
 
 Every command prints its steps and how long each took, and ends with a failure if one failed.";

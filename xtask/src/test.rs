@@ -30,7 +30,7 @@ pub(crate) enum Length {
 /// Runs the tests whose name contains one of the words of `filter`, or all.
 pub(crate) fn test(length: Length, filter: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
-    let binary = release_binary()?;
+    let binary = release_binary("icefield")?;
     if !steps
         .run("release build", &mut cargo(&["build", "--release", "--locked", "-p", "icefield"]))
     {
@@ -62,11 +62,11 @@ pub(crate) fn test(length: Length, filter: &[&str]) -> Result<()> {
     steps.finish()
 }
 
-/// Returns where cargo puts the release binary: beside the profile this program was built in,
+/// Returns where cargo puts a release binary: beside the profile this program was built in,
 /// whatever target folder is configured.
-fn release_binary() -> Result<PathBuf> {
+pub(crate) fn release_binary(name: &str) -> Result<PathBuf> {
     let this = env::current_exe().context("could not find the path of this program")?;
     let target =
         this.parent().and_then(Path::parent).context("this program is not in a target folder")?;
-    Ok(target.join("release").join(format!("icefield{}", env::consts::EXE_SUFFIX)))
+    Ok(target.join("release").join(format!("{name}{}", env::consts::EXE_SUFFIX)))
 }

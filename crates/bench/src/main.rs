@@ -6,6 +6,7 @@
 
 mod ceiling;
 mod fill;
+mod guarded;
 mod http;
 mod load;
 mod options;
@@ -23,13 +24,17 @@ use std::fs;
 use anyhow::{Result, bail};
 use clap::Parser as _;
 
-use options::{Options, Peering};
+use options::{Options, Task};
 use report::{Report, tell};
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    if let Some(Peering::ServeS3s { address, key, secret, folder }) = &options.command {
-        return s3s::serve(folder, *address, key, secret);
+    match &options.command {
+        Some(Task::ServeS3s { address, key, secret, folder }) => {
+            return s3s::serve(folder, *address, key, secret);
+        }
+        Some(Task::Guarded { what }) => return what.run(),
+        None => {}
     }
     fs::create_dir_all(&options.folder)?;
     let mut report = Report::new(&options.folder)?;

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use crate::guarded::Guarded;
+
 /// Measures icefield beside its peers. Everything happens on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "icefield-bench", version, args_conflicts_with_subcommands = true)]
@@ -17,7 +19,8 @@ pub(crate) struct Options {
     /// Rounds in which all take their turns; the median counts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Only suites with this in their names: kernels, server, retrieval, embedded, client, rest (may be repeated)
+    /// Only suites with this in their names: kernels, server, retrieval, embedded, client, rest, guard (may be
+    /// repeated)
     #[arg(long, value_name = "WORD")]
     only: Vec<String>,
     /// One round of little: shows that everything runs, says less about how fast
@@ -29,6 +32,9 @@ pub(crate) struct Options {
     /// Archives of the vault that is large
     #[arg(long, default_value_t = 10_000_000)]
     archives: u64,
+    /// Take the instructions that are counted for right
+    #[arg(long)]
+    pub(crate) record: bool,
     /// Python with boto3, AWS CLI and moto
     #[arg(long, env = "ICEFIELD_PYTHON")]
     pub(crate) python: Option<PathBuf>,
@@ -41,16 +47,22 @@ pub(crate) struct Options {
     /// Garage (default: as found by the shell)
     #[arg(long, env = "ICEFIELD_GARAGE")]
     pub(crate) garage: Option<PathBuf>,
+    /// mt-aws-glacier (default: as found by the shell)
+    #[arg(long, env = "ICEFIELD_MTGLACIER", default_value = "mtglacier")]
+    pub(crate) mtglacier: PathBuf,
     #[command(subcommand)]
-    pub(crate) command: Option<Peering>,
+    pub(crate) command: Option<Task>,
 }
 
 /// What this program does for its own measurements.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Peering {
+pub(crate) enum Task {
     /// Serves a folder with s3s-fs
     #[command(hide = true)]
     ServeS3s { address: SocketAddr, key: String, secret: String, folder: PathBuf },
+    /// Does what is counted in instructions
+    #[command(hide = true)]
+    Guarded { what: Guarded },
 }
 
 impl Options {

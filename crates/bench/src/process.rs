@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -20,7 +21,9 @@ pub(crate) struct Cost {
 
 /// Runs a program, which must succeed.
 pub(crate) fn run(command: &mut Command) -> Result<Cost> {
-    let name = command.get_program().to_string_lossy().into_owned();
+    // Where it is on this machine is nobody's business.
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let begin = Instant::now();
     let child = command.spawn().with_context(|| format!("could not start {name}"))?;

@@ -2,6 +2,7 @@
 
 mod client;
 mod embedded;
+mod guard;
 mod kernels;
 mod rest;
 mod retrieval;
@@ -15,11 +16,12 @@ use crate::{options::Options, report::Report};
 type Suite = fn(&Options, &mut Report) -> Result<()>;
 
 /// All, in the order of the page.
-pub(crate) const SUITES: [(&str, Suite); 6] = [
+pub(crate) const SUITES: [(&str, Suite); 7] = [
     ("kernels", kernels::measure),
     ("server", server::measure),
     ("retrieval", retrieval::measure),
     ("embedded", embedded::measure),
     ("client", client::measure),
     ("rest", rest::measure),
+    ("guard", guard::measure),
 ];

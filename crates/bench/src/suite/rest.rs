@@ -1,7 +1,7 @@
 //! What does not depend on bytes: starting, resting, completing an upload of many parts, listing many archives.
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -87,29 +87,18 @@ fn complete(options: &Options, report: &mut Report, section: &mut Section) -> Re
     Ok(())
 }
 
-/// Starts, memory and the inventory of a large vault. Its store is filled once and kept in the folder, since that takes
-/// longer than what is measured.
+/// Starts, memory and the inventory of a large vault.
 fn many(options: &Options, report: &mut Report, section: &mut Section) -> Result<()> {
     let count = options.archives();
-    let home = options.folder.join(format!("archives-{count}"));
-    let filled = home.join("filled");
-    if !filled.exists() {
-        if home.exists() {
-            fs::remove_dir_all(&home)?;
-        }
-        fs::create_dir_all(&home)?;
-        tell(&format!("  {count} archives are put into {}, where they stay", home.display()));
-        drop(Peer::Icefield.start(options, &home)?);
-        let begin = Instant::now();
-        fill::archives(&home.join("data"), count)?;
-        tell(&format!("  in {}", seconds(begin.elapsed().as_secs_f64())));
-        fs::write(&filled, "")?;
-    }
+    let home = TempDir::new_in(&options.folder)?;
+    tell(&format!("  {count} archives are put into the ledger"));
+    drop(Peer::Icefield.start(options, home.path())?);
+    fill::archives(&home.path().join("data"), count)?;
     let (mut starts, mut resident) = (Vec::new(), Vec::new());
     let mut server: Option<Server> = None;
     for _ in 0..options.rounds() {
         drop(server.take());
-        let started = Peer::Icefield.start(options, &home)?;
+        let started = Peer::Icefield.start(options, home.path())?;
         starts.push(started.ready_after.as_secs_f64());
         thread::sleep(REST);
         resident.push(resident_bytes(started.process())? as f64);
