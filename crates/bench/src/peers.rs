@@ -103,6 +103,17 @@ pub(crate) fn nginx(home: &Path) -> Result<Server> {
     Server::started(name, address, Speaks::Files, None, child)
 }
 
+/// Removes what a server has left in its folder, without a sync for each file.
+pub(crate) fn remove(home: &Path) -> Result<()> {
+    let files = home.join("files");
+    if let Ok(folder) = File::open(files)
+        && let Ok(flags) = ioctl_getflags(&folder)
+    {
+        ioctl_setflags(&folder, flags - (IFlags::SYNC | IFlags::DIRSYNC)).ok();
+    }
+    Ok(fs::remove_dir_all(home)?)
+}
+
 fn marked(folder: &Path, flags: IFlags) -> Result<()> {
     let folder = File::open(folder)?;
     let flags = ioctl_getflags(&folder)? | flags;

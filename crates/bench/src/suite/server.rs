@@ -1,6 +1,6 @@
 //! The server under load, beside its peers and the ceiling.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ use crate::{
     ceiling,
     load::{self, Limit, Outcome},
     options::Options,
-    peers::Peer,
+    peers::{self, Peer},
     report::{Report, Section, tell},
     rounds::{median, megabytes, mib, middle, millis, percent, ratio, times},
     server::{Payload, Server},
@@ -128,7 +128,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
                     }
                     Err(error) => return Err(error).context(load.name),
                 }
-                fs::remove_dir_all(home.path())?;
+                peers::remove(home.path())?;
                 // What one left to be written does not burden the next.
                 rustix::fs::sync();
             }
