@@ -43,7 +43,7 @@ fn main() -> Result<()> {
             && let Err(error) = measure(&options, &mut report)
         {
             tell(&format!("{name} broke off: {error:#}"));
-            report.failures.push(name.to_owned());
+            report.broke_off(name, &error);
         }
     }
     report.finish(options.markdown.as_deref())?;

@@ -7,7 +7,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 
 use crate::{server::now, usage::load};
 
@@ -107,6 +107,12 @@ impl Report {
         self.sections.push_str(&text);
         self.sections.push('\n');
         Ok(())
+    }
+
+    /// Says that a suite has not come to its end, and why.
+    pub(crate) fn broke_off(&mut self, suite: &str, error: &Error) {
+        self.sections.push_str(&format!("## Suite {suite}\n\nBroke off: {error:#}\n\n"));
+        self.failures.push(suite.to_owned());
     }
 
     /// Says what was reached of a goal.

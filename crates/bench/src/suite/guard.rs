@@ -1,4 +1,7 @@
 //! Instructions that the portable paths take, counted by callgrind, which knows neither SHA-NI nor AVX-512.
+//!
+//! The server itself cannot be counted: valgrind hides from it where the system's clock is, and `rustix` ends a program that
+//! does not find it. So the copies of an upload are guarded by what the server suite says of processor seconds only.
 
 use std::{collections::BTreeMap, env::current_exe, fs, process::Command};
 
