@@ -9,6 +9,7 @@ use icefield_treehash::HashPool;
 use crate::{
     check::check,
     clock::ManualClock,
+    compaction::{PackOutcome, tests::compact},
     document::{DocumentEntry, DocumentName},
     entry::{ArchiveNumber, Content, Entry, Extent, Outcome, PayloadId, VaultNumber},
     error::StoreError,
@@ -64,7 +65,7 @@ pub(crate) struct Told {
     lock: (Option<u64>, Option<u64>),
 }
 
-fn done(
+pub(crate) fn done(
     result: Result<(Outcome, crate::payload::RecordPlace), StoreError>,
 ) -> Result<(), StoreError> {
     match result {
@@ -75,7 +76,7 @@ fn done(
 }
 
 impl Told {
-    async fn put(
+    pub(crate) async fn put(
         &mut self,
         store: &Store,
         vault: u64,
@@ -106,6 +107,27 @@ impl Told {
         Ok(())
     }
 
+    /// Archives of one batch, thus of one pack: every fourth is short.
+    pub(crate) async fn put_mixed(
+        &mut self,
+        store: &Store,
+        numbers: std::ops::Range<u64>,
+    ) -> Result<(), StoreError> {
+        let len = |number: u64| if number % 4 == 3 { 1500 } else { 6000 };
+        let archives: Vec<_> =
+            numbers.map(|number| (number, pattern(len(number), number as u8))).collect();
+        self.offered.extend(archives.iter().cloned());
+        let commits = archives.iter().map(|(number, bytes)| {
+            let record = archive(1, *number, bytes, Content::Here);
+            store.commit(record.entry, record.body)
+        });
+        for result in futures_util::future::join_all(commits).await {
+            done(result)?;
+        }
+        self.archives.extend(archives);
+        Ok(())
+    }
+
     async fn lock(&mut self, store: &Store, version: u64) -> Result<(), StoreError> {
         self.lock.1 = Some(version);
         let entry = DocumentEntry {
@@ -121,7 +143,12 @@ impl Told {
         Ok(())
     }
 
-    async fn delete(&mut self, store: &Store, vault: u64, number: u64) -> Result<(), StoreError> {
+    pub(crate) async fn delete(
+        &mut self,
+        store: &Store,
+        vault: u64,
+        number: u64,
+    ) -> Result<(), StoreError> {
         self.maybe_deleted = Some(number);
         let deleted = Timestamp::from_unix_millis(5_000);
         let (vault, archive) = (VaultNumber(vault), ArchiveNumber(number));
@@ -182,10 +209,22 @@ pub(crate) async fn workload(store: &Store, told: &mut Told) -> Result<(), Store
     done(store.commit(entry, Bytes::new()).await)?;
     told.lock(store, 39).await?;
     told.put_file(store, 1, 41, 100).await?;
-    told.put(store, 1, 42, 100).await
+    told.put(store, 1, 42, 100).await?;
+    told.put_mixed(store, 50..54).await?;
+    told.put(store, 1, 54, 100).await?;
+    told.delete(store, 1, 50).await?;
+    told.delete(store, 1, 52).await?;
+    store.ledger().purge(100).await?;
+    compact(store, &[]).await?;
+    told.put_mixed(store, 70..72).await?;
+    told.delete(store, 1, 53).await?;
+    told.delete(store, 1, 21).await?;
+    store.ledger().purge(100).await?;
+    compact(store, &[]).await?;
+    told.put(store, 1, 73, 100).await
 }
 
-async fn read(store: &Store, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+pub(crate) async fn read(store: &Store, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let row = store.ledger().archive(ArchiveNumber(number)).await?;
     let Some(row) = row.filter(|row| row.deleted_write.is_none()) else { return Ok(None) };
     if let Stored::Record(place) = row.stored {
@@ -200,7 +239,7 @@ async fn read(store: &Store, number: u64) -> Result<Option<Vec<u8>>, StoreError>
     Ok(Some(bytes))
 }
 
-async fn verify(store: &Store, told: &Told, case: &str) {
+pub(crate) async fn verify(store: &Store, told: &Told, case: &str) {
     for (number, bytes) in &told.archives {
         let found = read(store, *number).await.unwrap();
         if found.is_none() && told.maybe_deleted == Some(*number) {
@@ -239,7 +278,9 @@ async fn syncs_of_workload() -> u64 {
     store.close().await;
     let store = open(&volume, &ledger).await.unwrap();
     verify(&store, &told, "no crash").await;
-    assert_eq!(told.archives.len(), 16, "the workload does less than it should");
+    assert_eq!(told.archives.len(), 20, "the workload does less than it should");
+    let compacted = volume.paths().into_iter().filter(|path| path.ends_with(".2.pack"));
+    assert_eq!(compacted.count(), 1, "no pack was compacted twice: {:?}", volume.paths());
     volume.syncs()
 }
 
@@ -273,10 +314,16 @@ async fn a_cut_at_any_sync_loses_nothing_acknowledged_and_leaves_nothing_half() 
             }
             next.put(&store, 1, 90, 500).await.unwrap();
             next.put_file(&store, 1, 91, 500).await.unwrap();
+            for (pack, outcome) in compact(&store, &[]).await.unwrap() {
+                assert!(matches!(outcome, PackOutcome::Shorter(_)), "{case}: {pack} {outcome:?}");
+            }
+            verify(&store, &told, &case).await;
             store.close().await;
             let store = open(&volume, &ledger).await.unwrap();
             verify(&store, &told, &case).await;
             verify(&store, &next, &case).await;
+            let anew = open(&volume, &Arc::new(MemoryLedger::new())).await.unwrap();
+            verify(&anew, &told, &case).await;
         }
     }
 }

@@ -13,6 +13,7 @@
 pub mod check;
 pub mod clock;
 mod committer;
+pub mod compaction;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
 mod crash_tests;
@@ -36,6 +37,7 @@ mod takeover;
 
 pub use check::{CheckProgress, CheckReport, HitArchive, Problem, check};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use compaction::{Compaction, CompactionStep, PackOutcome, VaultLocks};
 pub use document::{DocumentEntry, DocumentName, DocumentRow};
 pub use entry::{ArchiveEntry, Content, Entry, Extent, IdSeal, Outcome};
 pub use error::{Damage, StoreError};

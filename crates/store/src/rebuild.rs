@@ -17,6 +17,7 @@ use std::{
 };
 
 use crate::{
+    compaction::forget_dropped,
     document::{DocumentChange, DocumentName},
     durable,
     entry::{Content, Entry, Outcome, PayloadId},
@@ -121,6 +122,13 @@ pub async fn rebuild(
     let mut newer = compare(old, &ledger, lost, &mut report).await?;
     // Deleted archives have no inventory or job any more that needs them.
     while ledger.purge(PAGE).await? > 0 {}
+    for (pack, _) in ledger.dead_packs().await? {
+        match forget_dropped(&payload, &ledger, pack).await {
+            // The replay has said so; they count as dead until a compaction looks at the pack.
+            Err(StoreError::Damaged(_)) => {}
+            forgotten => forgotten?,
+        }
+    }
     let unnamed = list_unnamed(&payload, named, &mut report).await?;
     if report.records == 0 && !report.damage.is_empty() {
         // A new log in place of one that may still be found would be in its way.

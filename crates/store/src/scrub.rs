@@ -20,7 +20,8 @@ use icefield_treehash::LEAF_SIZE_BYTES;
 
 use crate::{
     check::{
-        CheckReport, HitArchive, Problem, files::read_leaves, names::check_identity, read_record,
+        CheckReport, HitArchive, Problem, check_packs, dropped_alive, files::read_leaves,
+        names::check_identity, read_record,
     },
     entry::{
         ArchiveEntry, ArchiveNumber, Entry, Extent, JobNumber, PayloadId, UploadNumber, VaultNumber,
@@ -158,6 +159,7 @@ impl Round {
             });
             report.problems.extend(checked.await?.problems);
         }
+        check_packs(store, true, report).await?;
         Ok(Self {
             open: None,
             files: VecDeque::new(),
@@ -233,7 +235,14 @@ impl Round {
                 store.payload().forget_cached(Cached::Log(range)).await?;
             }
         }
-        read_record(store, entry, place, report).await?;
+        let is_whole = read_record(store, entry, place, report).await?;
+        if !is_whole
+            && let Entry::ArchiveCreated(archive) = entry
+            && let Some(row) = store.ledger().archive(archive.number).await?
+            && row.deleted_write.is_none()
+        {
+            report.problem(dropped_alive(place), Some(HitArchive::from(archive)));
+        }
         match entry {
             Entry::VaultCreated { vault, .. } => self.vaults.push(*vault),
             Entry::ArchiveCreated(archive) => self.list_files(store, archive).await?,

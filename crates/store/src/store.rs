@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::available_parallelism,
 };
@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use icefield_protocol::Region;
 use icefield_treehash::HashPool;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::{
     clock::Clock,
@@ -57,6 +57,9 @@ struct Inner {
     /// Staged, not handed out yet.
     ahead: AsyncMutex<Vec<PayloadId>>,
     last_number: AtomicU64,
+    /// Held by who rewrites a pack.
+    compacting: Arc<AsyncMutex<()>>,
+    closed: AtomicBool,
     lock: Mutex<Option<Arc<Lock>>>,
 }
 
@@ -78,6 +81,13 @@ pub(crate) struct Home {
     pub(crate) lock: Option<Lock>,
     /// The ledger once more, for what only a database can be asked.
     pub(crate) database: Option<Arc<SqliteLedger>>,
+}
+
+/// Nobody else rewrites a pack, and no other process owns the folder, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _lock: Option<Arc<Lock>>,
+    _one_at_a_time: OwnedMutexGuard<()>,
 }
 
 /// Counts and sizes for `store stat`.
@@ -148,6 +158,8 @@ impl Store {
                 reservations,
                 ahead: AsyncMutex::new(Vec::new()),
                 last_number: AtomicU64::new(last_number),
+                compacting: Arc::default(),
+                closed: AtomicBool::new(false),
                 lock: Mutex::new(lock),
             }),
         })
@@ -155,6 +167,7 @@ impl Store {
 
     /// Finishes what was handed in, takes nothing more, and lets the folder go. Other clones answer `Closed` to commits.
     pub async fn close(self) {
+        self.inner.closed.store(true, Ordering::SeqCst);
         self.inner.committer.close().await;
         let unused = std::mem::take(&mut *self.inner.ahead.lock().await);
         if !unused.is_empty()
@@ -240,6 +253,19 @@ impl Store {
 
     pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
         self.inner.parts.home.as_ref().map(|home| &home.disk)
+    }
+
+    /// Waits until nobody rewrites a pack, and returns what has to be kept as long as one is written: others wait for it, and
+    /// the folder is this process's.
+    pub(crate) async fn hold_for_compaction(&self) -> Result<Held, StoreError> {
+        let one_at_a_time = Arc::clone(&self.inner.compacting).lock_owned().await;
+        let lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_open = self.is_writable() && !self.inner.closed.load(Ordering::SeqCst);
+        if is_open {
+            Ok(Held { _lock: lock, _one_at_a_time: one_at_a_time })
+        } else {
+            Err(StoreError::Closed)
+        }
     }
 
     fn database(&self) -> Option<&SqliteLedger> {

@@ -5,15 +5,15 @@ use std::{ops::Range, pin::pin};
 use futures_util::{Stream, StreamExt, stream};
 use icefield_treehash::TreeHash;
 
-use super::{CheckReport, HitArchive, Progress, Standing};
+use super::{CheckReport, HitArchive, Progress, Standing, dropped_alive};
 use crate::{
     entry::{
-        ArchiveEntry, ArchiveNumber, Content, Extent, JobNumber, PayloadId, UploadNumber,
+        ArchiveEntry, ArchiveNumber, Content, Entry, Extent, JobNumber, PayloadId, UploadNumber,
         VaultNumber,
     },
     error::{Damage, StoreError},
     ledger::JobFilter,
-    payload::{Payload, PayloadReader},
+    payload::{Payload, PayloadReader, RecordPlace},
     store::{Store, is_staged},
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Files {
     refused: Vec<PayloadId>,
     /// Not there, of archives that wait to be applied and may be deleted further on in the log.
     absent: Vec<(ArchiveNumber, HitArchive, PayloadId)>,
+    /// Whose body was dropped, although the ledger does not know of a deletion; it may be further on in the log.
+    dropped: Vec<(ArchiveNumber, HitArchive, RecordPlace)>,
 }
 
 impl Files {
@@ -91,9 +93,25 @@ impl Files {
         Ok(())
     }
 
+    /// Compaction has dropped the body of a record.
+    pub(super) async fn dropped(
+        &mut self,
+        store: &Store,
+        entry: &Entry,
+        place: RecordPlace,
+    ) -> Result<(), StoreError> {
+        let Entry::ArchiveCreated(archive) = entry else { return Ok(()) };
+        let row = store.ledger().archive(archive.number).await?;
+        if row.is_some_and(|row| row.deleted_write.is_none()) {
+            self.dropped.push((archive.number, HitArchive::from(archive), place));
+        }
+        Ok(())
+    }
+
     /// The log tells of the deletion of an archive.
     pub(super) fn deleted(&mut self, archive: ArchiveNumber) {
         self.absent.retain(|(number, ..)| *number != archive);
+        self.dropped.retain(|(number, ..)| *number != archive);
     }
 
     /// Reads the parts of a vault's unfinished uploads, and the outputs of its jobs.
@@ -153,6 +171,9 @@ impl Files {
         store: &Store,
         report: &mut CheckReport,
     ) -> Result<(), StoreError> {
+        for (_, hit, place) in self.dropped {
+            report.problem(dropped_alive(place), Some(hit));
+        }
         for (_, hit, id) in self.absent {
             report.failed("payload", StoreError::Missing(id), Some(hit))?;
         }

@@ -158,6 +158,7 @@ async fn check_with(
         check_identity(disk, &mut report)?;
         check_names(disk, &mut report)?;
     }
+    check_packs(store, false, &mut report).await?;
     let mut files = Files::list(store, &mut report).await?;
     let seen = read_log(store, scratch, &mut files, &mut report, progress).await?;
     for vault in &seen.vaults {
@@ -217,7 +218,9 @@ async fn read_log(
             match item {
                 Replayed::Damaged(damage) => report.problem(damage, None),
                 Replayed::Record(entry, place) => {
-                    read_record(store, &entry, place, report).await?;
+                    if !read_record(store, &entry, place, report).await? {
+                        files.dropped(store, &entry, place).await?;
+                    }
                     progress(report.checked);
                     if place.at < known {
                         applied.push((entry.clone(), place));
@@ -259,29 +262,56 @@ async fn read_log(
     }
 }
 
-/// Reads a record whole: every byte of it must fit its checks.
+/// What packs have beside their records.
+pub(crate) async fn check_packs(
+    store: &Store,
+    cold: bool,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    match store.payload().check_packs(cold).await {
+        Ok(found) => found.into_iter().for_each(|damage| report.problem(damage, None)),
+        Err(error) => report.failed("packs", error, None)?,
+    }
+    Ok(())
+}
+
+/// Reads a record whole: every byte of it must fit its checks. False when a compaction has dropped its body.
 pub(crate) async fn read_record(
     store: &Store,
     entry: &Entry,
     place: RecordPlace,
     report: &mut CheckReport,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let archive = match entry {
         Entry::ArchiveCreated(archive) => Some(archive),
         _ => None,
     };
     report.checked.archives += u64::from(archive.is_some());
-    report.checked.bytes += place.length;
     let (path, hit) = (format!("packs/{:08x}.pack", place.at.pack), archive.map(HitArchive::from));
-    let body = match store.payload().read_body(place).await {
-        Ok(body) => body,
-        Err(error) => return report.failed(&path, error, hit),
+    let body = match store.payload().read_record(place).await {
+        Ok(Some(body)) => body,
+        Ok(None) => {
+            let dropped = archive.map_or(0, |archive| archive.size);
+            report.checked.bytes += place.length.saturating_sub(dropped);
+            return Ok(false);
+        }
+        Err(error) => return report.failed(&path, error, hit).map(|()| true),
     };
+    report.checked.bytes += place.length;
     if let Some(archive) = archive.filter(|archive| archive.content == Content::Here)
         && (body.len() as u64, TreeHash::of_leaf(&body)) != (archive.size, archive.tree_hash)
     {
         let what = "size or tree hash of an archive are not those of its body".to_owned();
         report.problem(Damage { place: path, leaf: None, what }, hit);
     }
-    Ok(())
+    Ok(true)
+}
+
+/// The damage of an archive that exists although compaction has dropped its body.
+pub(crate) fn dropped_alive(place: RecordPlace) -> Damage {
+    let what = format!(
+        "compaction has dropped an archive at byte {} that is not deleted: the record of its deletion is lost",
+        place.at.offset
+    );
+    Damage { place: format!("packs/{:08x}.pack", place.at.pack), leaf: None, what }
 }

@@ -26,7 +26,7 @@ use crate::{
         UploadNumber, VaultNumber,
     },
     error::StoreError,
-    payload::{LogPosition, RecordPlace},
+    payload::{DeadBody, LogPosition, RecordPlace},
 };
 
 pub use memory::MemoryLedger;
@@ -272,7 +272,8 @@ pub struct LedgerStat {
     pub jobs_in_progress: u64,
     /// Payload files waiting for a sweep, or reserved.
     pub staged: u64,
-    /// Bytes of records in packs that nothing needs any more (purged or refused archives).
+    /// Bytes of bodies in packs that nothing needs any more: of deleted archives that were purged. Until a compaction has
+    /// dropped them.
     pub dead_bytes: u64,
     /// Documents.
     pub documents: u64,
@@ -533,6 +534,20 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         after: Option<DeliveryNumber>,
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    /// Packs with dead bodies, by number, and the sum of these bodies in bytes.
+    async fn dead_packs(&self) -> Result<Vec<(u32, u64)>, StoreError>;
+
+    /// Dead bodies of the pack of `from` in the order of the log, from there on (inclusive): of archives that were deleted and
+    /// that [`purge`](Self::purge), or the deletion of their vault, has forgotten since. An archive that was refused is none.
+    async fn dead_bodies(
+        &self,
+        from: LogPosition,
+        limit: usize,
+    ) -> Result<Vec<DeadBody>, StoreError>;
+
+    /// Forgets dead bodies by where their records begin: they are not in the log any more. Unknown ones are passed over.
+    async fn forget_dead(&self, records: Vec<LogPosition>) -> Result<(), StoreError>;
 
     /// Counts.
     async fn stat(&self) -> Result<LedgerStat, StoreError>;

@@ -107,11 +107,11 @@ impl Payload for MemoryPayload {
         Ok(page)
     }
 
-    async fn read_body(&self, place: RecordPlace) -> Result<Bytes, StoreError> {
+    async fn read_record(&self, place: RecordPlace) -> Result<Option<Bytes>, StoreError> {
         let held = self.held();
         let record = held.records.get(&place.at.offset).filter(|_| place.at.pack == 1);
         match record {
-            Some((_, body)) if body.len() as u64 + 1 == place.length => Ok(body.clone()),
+            Some((_, body)) if body.len() as u64 + 1 == place.length => Ok(Some(body.clone())),
             _ => {
                 let what = "the record has another length".to_owned();
                 Err(StoreError::Damaged(Damage { place: "log".to_owned(), leaf: None, what }))

@@ -10,14 +10,14 @@ pub(crate) mod contract;
 pub(crate) mod disk;
 pub mod memory;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use icefield_treehash::TreeHash;
 
 use crate::{
-    entry::{Entry, PayloadId},
+    entry::{ArchiveNumber, Entry, PayloadId, VaultNumber},
     error::{Damage, StoreError},
 };
 
@@ -37,6 +37,29 @@ pub struct RecordPlace {
     pub at: LogPosition,
     /// Its length in bytes, header and end included.
     pub length: u64,
+}
+
+/// A body in the log that nothing needs any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadBody {
+    /// Where its record begins.
+    pub at: LogPosition,
+    /// The archive that it was.
+    pub archive: ArchiveNumber,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// What has to live as long as something may be written: the lock of a store's folder.
+pub type Owned = Arc<dyn fmt::Debug + Send + Sync>;
+
+/// What a survey of a pack has found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Bodies that can be dropped.
+    pub droppable: Vec<DeadBody>,
+    /// The vaults of all archives that the pack tells of.
+    pub vaults: BTreeSet<VaultNumber>,
 }
 
 /// Bytes that the system may keep in memory.
@@ -109,8 +132,50 @@ pub trait Payload: fmt::Debug + Send + Sync + 'static {
     /// see what was appended before they began.
     async fn replay(&self, from: LogPosition, repair: bool) -> Result<ReplayPage, StoreError>;
 
+    /// Returns the body of the record at `place`, `None` if a compaction has dropped it; every byte of what there is of the
+    /// record is verified.
+    async fn read_record(&self, place: RecordPlace) -> Result<Option<Bytes>, StoreError>;
+
     /// Returns the body of the record at `place`; every byte of the record is verified.
-    async fn read_body(&self, place: RecordPlace) -> Result<Bytes, StoreError>;
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, also for a body that a compaction has dropped.
+    async fn read_body(&self, place: RecordPlace) -> Result<Bytes, StoreError> {
+        self.read_record(place).await?.ok_or_else(|| {
+            let LogPosition { pack, offset } = place.at;
+            let what = format!("at byte {offset}: compaction has dropped this deleted archive");
+            StoreError::Damaged(Damage { place: format!("pack {pack:08x}"), leaf: None, what })
+        })
+    }
+
+    /// The packs that nothing is appended to any more, by number, with the bytes that they take. A backend that cannot
+    /// rewrite any has none.
+    async fn sealed_packs(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Begins to rewrite a sealed pack without `dead` bodies, which are its own and in the order of the log; `None` for any
+    /// other pack. Called by one task at a time. `owned` is kept until nothing is written any more, also when this, or what
+    /// it returns, was dropped meanwhile.
+    async fn rewrite(
+        &self,
+        _pack: u32,
+        _dead: Vec<DeadBody>,
+        _owned: Owned,
+    ) -> Result<Option<Box<dyn PackRewrite>>, StoreError> {
+        Ok(None)
+    }
+
+    /// Of these bodies, all of one pack, those that are not in it any more: where their records begin.
+    async fn dropped(&self, _bodies: Vec<DeadBody>) -> Result<Vec<LogPosition>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Says what is wrong with packs beside their records; from the medium if `cold` says so.
+    async fn check_packs(&self, _cold: bool) -> Result<Vec<Damage>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Opens a new payload file for writing. Dropping the writer unfinished leaves a file that a sweep removes.
     async fn create(&self, id: PayloadId) -> Result<Box<dyn PayloadWriter>, StoreError>;
@@ -144,6 +209,35 @@ pub trait Payload: fmt::Debug + Send + Sync + 'static {
 
     /// Bytes in packs and in payload files, with their hash files: `(packs, files)`.
     async fn used_bytes(&self) -> Result<(u64, u64), StoreError>;
+}
+
+/// A pack being rewritten without bodies that nothing needs: surveyed to the end, then written to the end, then switched.
+///
+/// # Contract
+///
+/// * **Places stay.** A record has the same place before and after, and so has the end of the pack.
+/// * **All or nothing.** Until [`switch`](Self::switch) nothing is changed for anybody; whatever a crash leaves is the pack
+///   as it was, or the new one whole. Reads under way end with the bytes that were stored.
+/// * **Damage stays as it is.** A pack that is not intact to the last byte is not rewritten.
+///
+/// Dropped before its end, it leaves what the next attempt, or the next opening, removes.
+#[async_trait]
+pub trait PackRewrite: fmt::Debug + Send + Sync {
+    /// Reads on, about so many bytes, and verifies them. At the end says what was found, once.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when something in the pack is, or is not what a dead body's record should be.
+    async fn survey(&mut self, budget_bytes: u64) -> Result<Option<Survey>, StoreError>;
+
+    /// Writes on, about so many bytes. True when the new pack is durable and every byte of it was verified.
+    async fn write(&mut self, budget_bytes: u64) -> Result<bool, StoreError>;
+
+    /// Puts the new pack in the place of the old one, durable on return. Returns by how much it is shorter.
+    async fn switch(self: Box<Self>) -> Result<u64, StoreError>;
+
+    /// Removes what was written.
+    async fn abandon(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 /// A payload file being written.

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::support::{bytes, fill, open};
+use crate::{
+    compacting::{compact, mostly_dead},
+    support::{bytes, fill, open},
+};
 
 const DOCUMENT: &str = include_str!("../../../../docs/data-directory.md");
 
@@ -58,5 +61,24 @@ async fn its_commands_give_archives_and_names_back() {
         let digits = run(&script, &path, "", &out);
         let text = fs::read_to_string(path.join(name)).unwrap();
         assert!(text.contains(digits.split_whitespace().next().unwrap()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn its_commands_give_archives_back_from_compacted_packs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("store"), dir.path().join("out"));
+    let store = open(&path).await;
+    mostly_dead(&store).await;
+    store.ledger().purge(1000).await.unwrap();
+    assert_eq!(compact(&store).await, [1, 2]);
+    store.close().await;
+    let [list, small, _] = commands()[..] else { panic!("three blocks of commands") };
+    let names = run(list, &path, "", &out);
+    assert_eq!(names.matches("\"entry\":\"archive_created\"").count(), 60);
+    assert_eq!(names.matches("\"entry\":\"archive_deleted\"").count(), 45);
+    for index in (0..60).step_by(4) {
+        run(small, &path, &format!("\"file {index}\""), &out);
+        assert_eq!(fs::read(&out).unwrap(), bytes(4096 + index), "{index}");
     }
 }

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, put files where a crash would, and store little"
 )]
 
+mod compacting;
 mod document;
 mod documents;
 mod opening;

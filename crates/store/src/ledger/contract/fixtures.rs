@@ -142,6 +142,11 @@ pub(super) fn archive_job(number: u64, archive: u64) -> JobRow {
     }
 }
 
+/// A job of an archive of any vault.
+pub(crate) fn archive_job_of(vault: VaultNumber, number: u64, archive: u64) -> JobRow {
+    JobRow { vault, ..archive_job(number, archive) }
+}
+
 pub(crate) fn inventory_job(number: u64, writes: u64) -> JobRow {
     let kind = JobKind::Inventory {
         format: InventoryFormat::Json,

@@ -125,7 +125,8 @@ rules! {
         a_job_keeps_its_archive
         an_inventory_keeps_what_it_shows
         an_inventory_job_keeps_what_it_shows
-        purged_records_and_refused_ones_are_dead_bytes
+        purged_bodies_are_dead_and_refused_ones_are_not
+        dead_bodies_are_listed_by_pack_until_they_are_forgotten
         purged_archives_give_back_their_files
         a_purge_stops_at_its_limit
     }

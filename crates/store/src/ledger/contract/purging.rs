@@ -1,12 +1,13 @@
 //! What keeps a deleted archive, and what is left of it.
 
 use super::fixtures::{
-    RECORD_BYTES, V, apply_one, archive, archive_job, at, create, dead_bytes, delete, filed,
-    inventory_job, small, stage, staged, token, with_vault,
+    V, apply_one, archive, archive_deleted, archive_job, at, create, dead_bytes, delete, filed,
+    inventory_job, place, small, stage, staged, token, vault_created, with_vault,
 };
 use crate::{
-    entry::{ArchiveEntry, ArchiveNumber, Entry, JobNumber, Outcome},
+    entry::{ArchiveEntry, ArchiveNumber, Entry, JobNumber, Outcome, VaultNumber},
     ledger::{JobEnd, Ledger},
+    payload::{DeadBody, LogPosition},
 };
 
 async fn purged(ledger: &dyn Ledger) -> u64 {
@@ -76,20 +77,54 @@ pub(super) async fn an_inventory_job_keeps_what_it_shows(ledger: &dyn Ledger) {
     assert_eq!(purged(ledger).await, 1);
 }
 
-pub(super) async fn purged_records_and_refused_ones_are_dead_bytes(ledger: &dyn Ledger) {
+pub(super) async fn purged_bodies_are_dead_and_refused_ones_are_not(ledger: &dyn Ledger) {
     with_vault(ledger).await;
     stage(ledger, &[1]).await;
     create(ledger, ArchiveEntry { token: Some(token(1)), ..small(2) }).await;
     create(ledger, filed(3, &[1])).await;
-    delete(ledger, 2).await;
-    delete(ledger, 3).await;
+    create(ledger, ArchiveEntry { size: 0, ..small(4) }).await;
+    for number in [2, 3, 4] {
+        delete(ledger, number).await;
+    }
     assert_eq!(dead_bytes(ledger).await, 0);
-    assert_eq!(purged(ledger).await, 2);
-    assert_eq!(dead_bytes(ledger).await, RECORD_BYTES, "a file's record is still the log's");
+    assert_eq!(purged(ledger).await, 3);
+    assert_eq!(
+        dead_bytes(ledger).await,
+        7,
+        "nothing can be dropped of a file's or an empty record"
+    );
     let repeat = ArchiveEntry { token: Some(token(1)), ..small(5) };
     let outcome = apply_one(ledger, Entry::ArchiveCreated(repeat)).await;
     assert_eq!(outcome, Outcome::Repeat(ArchiveNumber(2)));
-    assert_eq!(dead_bytes(ledger).await, 2 * RECORD_BYTES);
+    let other = ArchiveEntry { vault: VaultNumber(99), ..small(6) };
+    let outcome = apply_one(ledger, Entry::ArchiveCreated(other)).await;
+    assert_eq!(outcome, Outcome::VaultGone);
+    assert_eq!(dead_bytes(ledger).await, 7, "damage may be why they were refused");
+}
+
+pub(super) async fn dead_bodies_are_listed_by_pack_until_they_are_forgotten(ledger: &dyn Ledger) {
+    let mark = LogPosition::default();
+    ledger.apply(vec![(vault_created(V, "v"), place(0))], mark).await.unwrap();
+    for number in 2..8 {
+        let entry = Entry::ArchiveCreated(small(number));
+        ledger.apply(vec![(entry, place(number))], mark).await.unwrap();
+        let deleted = (archive_deleted(number), place(10 + number));
+        ledger.apply(vec![deleted], mark).await.unwrap();
+    }
+    assert_eq!(purged(ledger).await, 6);
+    assert_eq!(ledger.dead_packs().await.unwrap(), [(1, 14), (2, 14), (3, 14)]);
+    let body = |number| DeadBody { at: place(number).at, archive: ArchiveNumber(number), bytes: 7 };
+    let begin = LogPosition { pack: 1, offset: 0 };
+    assert_eq!(ledger.dead_bodies(begin, 9).await.unwrap(), [body(3), body(6)]);
+    assert_eq!(ledger.dead_bodies(begin, 1).await.unwrap(), [body(3)]);
+    assert_eq!(ledger.dead_bodies(place(6).at, 9).await.unwrap(), [body(6)]);
+    let unknown = LogPosition { pack: 1, offset: 1 };
+    ledger.forget_dead(vec![body(6).at, unknown, body(4).at, body(6).at]).await.unwrap();
+    assert_eq!(ledger.dead_bodies(begin, 9).await.unwrap(), [body(3)]);
+    assert_eq!(ledger.dead_packs().await.unwrap(), [(1, 7), (2, 7), (3, 14)]);
+    assert_eq!(dead_bytes(ledger).await, 28);
+    ledger.forget_dead(vec![body(3).at]).await.unwrap();
+    assert_eq!(ledger.dead_packs().await.unwrap(), [(2, 7), (3, 14)]);
 }
 
 pub(super) async fn purged_archives_give_back_their_files(ledger: &dyn Ledger) {

@@ -1,8 +1,8 @@
 //! Staged payload ids and counts.
 
 use super::fixtures::{
-    MIB, RECORD_BYTES, V, at, create, delete, delivery, extent, filed, inventory_job, payload,
-    put_document, put_parts, small, stage, staged, upload_row, with_vault,
+    MIB, V, at, create, delete, delivery, extent, filed, inventory_job, payload, put_document,
+    put_parts, small, stage, staged, upload_row, with_vault,
 };
 use crate::{
     entry::JobNumber,
@@ -77,7 +77,7 @@ pub(super) async fn counts_tell_what_there_is(ledger: &dyn Ledger) {
         jobs: 1,
         jobs_in_progress: 0,
         staged: 1,
-        dead_bytes: RECORD_BYTES,
+        dead_bytes: 7,
         documents: 2,
         deliveries: 2,
         dead_deliveries: 1,

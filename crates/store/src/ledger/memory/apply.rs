@@ -73,10 +73,10 @@ impl Tables {
         let same_number = self.archives.get(&entry.number).map(|row| &row.number);
         let earlier = by_token.or(by_upload).or(same_number).copied();
         if !self.vaults.contains_key(&entry.vault) {
-            return self.refuse_archive(&entry, place, Outcome::VaultGone);
+            return self.refuse_archive(&entry, Outcome::VaultGone);
         }
         if let Some(first) = earlier {
-            return self.refuse_archive(&entry, place, Outcome::Repeat(first));
+            return self.refuse_archive(&entry, Outcome::Repeat(first));
         }
         let Some(vault) = self.vaults.get_mut(&entry.vault) else { return Outcome::VaultGone };
         vault.writes += 1;
@@ -146,14 +146,9 @@ impl Tables {
         self.uploads.insert(upload, row);
     }
 
-    /// Turns an archive away: its record is dead, its upload has ended, its files stay as they are.
-    fn refuse_archive(
-        &mut self,
-        entry: &ArchiveEntry,
-        place: RecordPlace,
-        outcome: Outcome,
-    ) -> Outcome {
-        *self.dead_bytes.entry(place.at.pack).or_default() += place.length;
+    /// Turns an archive away: its upload has ended, its bytes stay as they are, in files and in its record. Over a damaged log
+    /// it may be refused because of what cannot be read, so it is not taken for dead.
+    fn refuse_archive(&mut self, entry: &ArchiveEntry, outcome: Outcome) -> Outcome {
         let Some(upload) = entry.upload else { return outcome };
         let state = match outcome {
             Outcome::Repeat(first) => {
@@ -211,9 +206,10 @@ impl Tables {
         self.archives_of_vault.remove(&(row.vault, number));
         self.deleted.remove(&(row.vault, number));
         match row.stored {
-            Stored::Record(place) => {
-                *self.dead_bytes.entry(place.at.pack).or_default() += place.length;
+            Stored::Record(place) if row.size > 0 => {
+                self.dead_bodies.insert(place.at, (number, row.size));
             }
+            Stored::Record(_) => {}
             Stored::File(payload) => {
                 self.staged.insert(payload);
             }

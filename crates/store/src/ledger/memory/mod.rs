@@ -27,7 +27,7 @@ use crate::{
         VaultNumber,
     },
     error::StoreError,
-    payload::{LogPosition, RecordPlace},
+    payload::{DeadBody, LogPosition, RecordPlace},
 };
 
 /// A ledger that lasts as long as the process.
@@ -57,14 +57,20 @@ struct Tables {
     removed_documents: BTreeMap<DocumentName, (Option<VaultNumber>, u64)>,
     deliveries: BTreeMap<DeliveryNumber, DeliveryRow>,
     staged: BTreeSet<PayloadId>,
-    /// By pack.
-    dead_bytes: BTreeMap<u32, u64>,
+    /// Archive and length, by where the record begins.
+    dead_bodies: BTreeMap<LogPosition, (ArchiveNumber, u64)>,
 }
 
 impl MemoryLedger {
     /// Returns an empty ledger.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes a body for dead that may not be.
+    #[cfg(test)]
+    pub(crate) fn add_dead(&self, body: DeadBody) {
+        self.tables().dead_bodies.insert(body.at, (body.archive, body.bytes));
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -540,6 +546,38 @@ impl Ledger for MemoryLedger {
         Ok(rows.filter(|row| row.dead).take(limit).cloned().collect())
     }
 
+    async fn dead_packs(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        let mut packs = BTreeMap::<u32, u64>::new();
+        for (at, (_, bytes)) in &self.tables().dead_bodies {
+            *packs.entry(at.pack).or_default() += bytes;
+        }
+        Ok(packs.into_iter().collect())
+    }
+
+    async fn dead_bodies(
+        &self,
+        from: LogPosition,
+        limit: usize,
+    ) -> Result<Vec<DeadBody>, StoreError> {
+        let tables = self.tables();
+        let end = LogPosition { pack: from.pack, offset: u64::MAX };
+        let bodies = tables.dead_bodies.range(from..=end).take(limit);
+        let body = |(at, (archive, bytes)): (&LogPosition, &(ArchiveNumber, u64))| DeadBody {
+            at: *at,
+            archive: *archive,
+            bytes: *bytes,
+        };
+        Ok(bodies.map(body).collect())
+    }
+
+    async fn forget_dead(&self, records: Vec<LogPosition>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for at in &records {
+            tables.dead_bodies.remove(at);
+        }
+        Ok(())
+    }
+
     async fn stat(&self) -> Result<LedgerStat, StoreError> {
         let tables = self.tables();
         let running =
@@ -554,7 +592,7 @@ impl Ledger for MemoryLedger {
             jobs: tables.jobs.len() as u64,
             jobs_in_progress: running_jobs as u64,
             staged: tables.staged.len() as u64,
-            dead_bytes: tables.dead_bytes.values().sum(),
+            dead_bytes: tables.dead_bodies.values().map(|(_, bytes)| bytes).sum(),
             documents: tables.documents.len() as u64,
             deliveries: tables.deliveries.values().filter(|row| !row.dead).count() as u64,
             dead_deliveries: tables.deliveries.values().filter(|row| row.dead).count() as u64,

@@ -87,10 +87,10 @@ fn create_archive(
     place: RecordPlace,
 ) -> rusqlite::Result<Outcome> {
     let Some(vault) = vault::by_number(db, entry.vault)? else {
-        return refuse_archive(db, &entry, place, Outcome::VaultGone);
+        return refuse_archive(db, &entry, Outcome::VaultGone);
     };
     if let Some(first) = earlier_archive(db, &entry)? {
-        return refuse_archive(db, &entry, place, Outcome::Repeat(first));
+        return refuse_archive(db, &entry, Outcome::Repeat(first));
     }
     let row = ArchiveRow {
         vault: entry.vault,
@@ -211,14 +211,13 @@ fn complete_upload(
     upload::insert(db, &row)
 }
 
-/// Turns an archive away: its record is dead, its upload has ended, its files stay as they are.
+/// Turns an archive away: its upload has ended, its bytes stay as they are, in files and in its record. Over a damaged log it
+/// may be refused because of what cannot be read, so it is not taken for dead.
 fn refuse_archive(
     db: &Connection,
     entry: &ArchiveEntry,
-    place: RecordPlace,
     outcome: Outcome,
 ) -> rusqlite::Result<Outcome> {
-    staging::add_dead_bytes(db, place)?;
     let Some(upload) = entry.upload else { return Ok(outcome) };
     let state = match outcome {
         Outcome::Repeat(first) => {

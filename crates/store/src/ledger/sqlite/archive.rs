@@ -10,7 +10,7 @@ use super::{
 use crate::{
     entry::{ArchiveNumber, Extent, VaultNumber},
     ledger::{ArchiveQuery, ArchiveRow, Stored},
-    payload::{LogPosition, RecordPlace},
+    payload::{DeadBody, LogPosition, RecordPlace},
 };
 
 macro_rules! select {
@@ -138,7 +138,11 @@ pub(super) fn extents(db: &Connection, number: ArchiveNumber) -> rusqlite::Resul
 pub(super) fn discard(db: &Connection, number: ArchiveNumber) -> rusqlite::Result<()> {
     let Some(archive) = by_number(db, number)? else { return Ok(()) };
     match archive.stored {
-        Stored::Record(place) => staging::add_dead_bytes(db, place)?,
+        Stored::Record(place) if archive.size > 0 => {
+            let body = DeadBody { at: place.at, archive: number, bytes: archive.size };
+            staging::add_dead(db, body)?;
+        }
+        Stored::Record(_) => {}
         Stored::File(payload) => staging::stage(db, payload)?,
         Stored::Parts(upload) => staging::stage_parts(db, upload)?,
     }

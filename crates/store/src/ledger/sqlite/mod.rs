@@ -50,7 +50,7 @@ use crate::{
         VaultNumber,
     },
     error::StoreError,
-    payload::{LogPosition, RecordPlace},
+    payload::{DeadBody, LogPosition, RecordPlace},
 };
 
 /// A ledger in an SQLite file that this process alone writes.
@@ -455,6 +455,24 @@ impl Ledger for SqliteLedger {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         self.read("listing messages given up", move |db| outbox::dead(db, after, limit)).await
+    }
+
+    async fn dead_packs(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        self.read("listing packs with dead bodies", staging::dead_packs).await
+    }
+
+    async fn dead_bodies(
+        &self,
+        from: LogPosition,
+        limit: usize,
+    ) -> Result<Vec<DeadBody>, StoreError> {
+        let list = move |db: &Connection| staging::dead_bodies(db, from, limit);
+        self.read("listing dead bodies", list).await
+    }
+
+    async fn forget_dead(&self, records: Vec<LogPosition>) -> Result<(), StoreError> {
+        let forget = move |db: &Connection| staging::forget_dead(db, &records);
+        self.write("forgetting dead bodies", forget).await
     }
 
     async fn stat(&self) -> Result<LedgerStat, StoreError> {

@@ -23,7 +23,7 @@ use crate::{
 /// "icef" in ASCII, so that `file` and other tools can tell a ledger from other databases.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"icef");
 /// The newest schema this program knows.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 /// How long to wait for a lock that somebody outside, looking at the file with a tool of their own, holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than there are statements in this folder.
@@ -188,6 +188,16 @@ CREATE INDEX due_deliveries ON deliveries (next) WHERE dead = 0;
 CREATE INDEX dead_deliveries ON deliveries (dead) WHERE dead = 1;
 
 CREATE TABLE staged (payload BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+-- Bodies in packs that nothing needs any more, by where their records begin, until a compaction has dropped them; and
+-- their sums.
+CREATE TABLE dead_bodies (
+    pack INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    archive INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (pack, offset)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE dead_bytes (pack INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;
 ";
 

@@ -1,11 +1,11 @@
-//! Payload files that nothing uses, and dead bytes in packs, in SQL.
+//! Payload files that nothing uses, and dead bodies in packs, in SQL.
 
 use rusqlite::{Connection, params};
 
 use super::columns::{bound, execute, find, list};
 use crate::{
     entry::{PayloadId, UploadNumber},
-    payload::RecordPlace,
+    payload::{DeadBody, LogPosition},
 };
 
 pub(super) fn stage(db: &Connection, id: PayloadId) -> rusqlite::Result<()> {
@@ -55,11 +55,50 @@ pub(super) fn garbage(
     failed.map_or(Ok(ids), Err)
 }
 
-pub(super) fn add_dead_bytes(db: &Connection, place: RecordPlace) -> rusqlite::Result<()> {
+/// Remembers a body that nothing needs any more, until [`forget_dead`].
+pub(super) fn add_dead(db: &Connection, body: DeadBody) -> rusqlite::Result<()> {
+    let DeadBody { at, archive, bytes } = body;
+    let sql = "INSERT OR IGNORE INTO dead_bodies VALUES (?1, ?2, ?3, ?4)";
+    if execute(db, sql, params![at.pack, at.offset, archive, bytes])? == 0 {
+        return Ok(());
+    }
     execute(
         db,
         "INSERT INTO dead_bytes VALUES (?1, ?2) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
-        params![place.at.pack, place.length],
+        params![at.pack, bytes],
     )?;
+    Ok(())
+}
+
+pub(super) fn dead_packs(db: &Connection) -> rusqlite::Result<Vec<(u32, u64)>> {
+    let sql = "SELECT pack, bytes FROM dead_bytes WHERE bytes > 0 ORDER BY pack";
+    list(db, sql, [], |mut columns| Ok((columns.get()?, columns.get()?)))
+}
+
+pub(super) fn dead_bodies(
+    db: &Connection,
+    from: LogPosition,
+    limit: usize,
+) -> rusqlite::Result<Vec<DeadBody>> {
+    let sql = "SELECT pack, offset, archive, bytes FROM dead_bodies \
+               WHERE pack = ?1 AND offset >= ?2 ORDER BY offset LIMIT ?3";
+    list(db, sql, params![from.pack, from.offset, bound(limit)], |mut columns| {
+        let at = LogPosition { pack: columns.get()?, offset: columns.get()? };
+        Ok(DeadBody { at, archive: columns.get()?, bytes: columns.get()? })
+    })
+}
+
+pub(super) fn forget_dead(db: &Connection, records: &[LogPosition]) -> rusqlite::Result<()> {
+    for at in records {
+        let key = params![at.pack, at.offset];
+        let sql = "SELECT bytes FROM dead_bodies WHERE pack = ?1 AND offset = ?2";
+        let Some(bytes): Option<u64> = find(db, sql, key, |mut columns| columns.get())? else {
+            continue;
+        };
+        execute(db, "DELETE FROM dead_bodies WHERE pack = ?1 AND offset = ?2", key)?;
+        let sql = "UPDATE dead_bytes SET bytes = bytes - ?2 WHERE pack = ?1";
+        execute(db, sql, params![at.pack, bytes])?;
+    }
+    execute(db, "DELETE FROM dead_bytes WHERE bytes <= 0", [])?;
     Ok(())
 }

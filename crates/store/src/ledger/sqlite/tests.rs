@@ -115,12 +115,12 @@ async fn a_newer_ledger_and_foreign_databases_are_refused_untouched() {
     set("PRAGMA user_version = 7");
     let before = fs::read(&path).unwrap();
     let error = SqliteLedger::open(&path, true, None).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 3, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 7, supported: 4, .. }), "{error}");
     assert_eq!(fs::read(&path).unwrap(), before);
-    set("PRAGMA user_version = 2");
+    set("PRAGMA user_version = 3");
     let error = SqliteLedger::open(&path, true, None).unwrap_err();
     assert!(error.to_string().contains("icefield store rebuild"), "{error}");
-    set("PRAGMA user_version = 3; PRAGMA application_id = 12");
+    set("PRAGMA user_version = 4; PRAGMA application_id = 12");
     let error = SqliteLedger::open(&path, true, None).unwrap_err();
     assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
 }

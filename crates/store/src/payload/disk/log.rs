@@ -13,6 +13,7 @@ use crate::{
         LogPosition, NewRecord, RecordPlace, ReplayPage,
         disk::{
             fenced::{Disk, damaged},
+            pack::{self, Packs},
             record::{self, HEADER_LEN, MAX_BODY_LEN, MAX_META_LEN},
             replay,
             volume::{Access, VolumeFile},
@@ -20,15 +21,16 @@ use crate::{
     },
 };
 
-/// Path of a pack in the store's folder.
-pub(super) fn pack_path(pack: u32) -> String {
-    format!("packs/{pack:08x}.pack")
+/// Path of a pack that records are appended to.
+fn pack_path(pack: u32) -> String {
+    pack::pack_path(pack, 0)
 }
 
 /// The packs of a store.
 #[derive(Debug)]
 pub(super) struct Log {
     disk: Arc<Disk>,
+    packs: Arc<Packs>,
     pack_bytes: u64,
     /// Unknown until a repairing replay has reached it.
     tail: Mutex<Option<Tail>>,
@@ -40,6 +42,8 @@ pub(super) struct Log {
 #[derive(Debug)]
 struct Tail {
     at: LogPosition,
+    /// Whether nothing is appended to the pack of `at` any more.
+    sealed: bool,
     /// The pack of `at`, once it was written to.
     file: Option<Arc<dyn VolumeFile>>,
 }
@@ -47,6 +51,7 @@ struct Tail {
 impl Log {
     pub(super) fn new(disk: Arc<Disk>, pack_bytes: u64) -> Self {
         Self {
+            packs: Arc::new(Packs::new(Arc::clone(&disk))),
             disk,
             pack_bytes: pack_bytes.min(1 << 31),
             tail: Mutex::new(None),
@@ -60,7 +65,7 @@ impl Log {
         self.find_tail()?;
         let mut guard = self.tail();
         let tail = guard.as_mut().ok_or(StoreError::Closed)?;
-        if tail.at.pack == 0 || tail.at.offset >= self.pack_bytes {
+        if tail.at.pack == 0 || tail.sealed || tail.at.offset >= self.pack_bytes {
             *tail = self.next_pack(tail.at.pack + 1)?;
         }
         let path = pack_path(tail.at.pack);
@@ -122,7 +127,7 @@ impl Log {
         }
         self.disk.sync(&*file, &path)?;
         self.disk.sync_dir("packs")?;
-        Ok(Tail { at: LogPosition { pack, offset: 0 }, file: Some(file) })
+        Ok(Tail { at: LogPosition { pack, offset: 0 }, sealed: false, file: Some(file) })
     }
 
     fn open(&self, path: &str) -> Result<Arc<dyn VolumeFile>, StoreError> {
@@ -136,9 +141,11 @@ impl Log {
         if repair && end.is_none() {
             self.settle(from)?;
         }
-        let page = replay::page(&self.disk, from, end, repair && end.is_none())?;
+        let page = replay::page(&self.packs, from, end, repair && end.is_none())?;
         if repair && end.is_none() && page.last {
-            *self.tail() = Some(Tail { at: page.next, file: None });
+            let last = self.packs.open(page.next.pack)?;
+            let sealed = last.is_some_and(|pack| pack.is_compacted());
+            *self.tail() = Some(Tail { at: page.next, sealed, file: None });
         }
         Ok(page)
     }
@@ -147,7 +154,7 @@ impl Log {
     pub(super) fn settle(&self, from: LogPosition) -> Result<(), StoreError> {
         let mut is_settled = self.is_settled.lock().unwrap_or_else(PoisonError::into_inner);
         if !*is_settled {
-            replay::settle(&self.disk, from)?;
+            replay::settle(&self.packs, from)?;
             *is_settled = true;
         }
         Ok(())
@@ -161,28 +168,58 @@ impl Log {
         Ok(())
     }
 
-    /// Reads one record whole and returns its body, if every byte of it fits its checks.
-    pub(super) fn read_body(&self, place: RecordPlace) -> Result<Bytes, StoreError> {
-        let path = pack_path(place.at.pack);
+    /// Reads one record whole and returns its body, if every byte of it fits its checks; `None` if a compaction has dropped
+    /// it.
+    pub(super) fn read_record(&self, place: RecordPlace) -> Result<Option<Bytes>, StoreError> {
+        let missing = || damaged(&pack_path(place.at.pack), "missing file");
+        let pack = self.packs.open(place.at.pack)?.ok_or_else(missing)?;
+        let path = &pack.path;
         let longest = HEADER_LEN + MAX_META_LEN + MAX_BODY_LEN + 2;
         let len = usize::try_from(place.length).ok().filter(|len| *len <= longest);
-        let len = len.ok_or_else(|| damaged(&path, "a record's length is out of bounds"))?;
-        let file = self.disk.find(&path)?.ok_or_else(|| damaged(&path, "missing file"))?;
+        let len = len.ok_or_else(|| damaged(path, "a record's length is out of bounds"))?;
         let mut bytes = vec![0; len];
-        let count = file
+        let count = pack
             .read_at(&mut bytes, place.at.offset)
-            .map_err(|error| self.disk.failed("reading", &path, error))?;
+            .map_err(|error| self.disk.failed("reading", path, error))?;
         bytes.truncate(count);
-        let (_, header) = record::split(&bytes, place.at)
-            .map_err(|what| damaged(&path, format!("at byte {}: {what}", place.at.offset)))?;
+        let broken = |what| damaged(path, format!("at byte {}: {what}", place.at.offset));
+        let (_, header) = record::split_frame(&bytes, place.at).map_err(broken)?;
         let body_at = HEADER_LEN + header.meta_len + 1;
-        Ok(Bytes::from(bytes).slice(body_at..body_at + header.body_len))
+        if pack.is_gap(place.at.offset + body_at as u64, header.body_len as u64) {
+            return Ok(None);
+        }
+        record::split(&bytes, place.at).map_err(broken)?;
+        Ok(Some(Bytes::from(bytes).slice(body_at..body_at + header.body_len)))
+    }
+
+    /// The packs before the one that records are appended to, with the lengths of their files.
+    pub(super) fn sealed_packs(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        let Some(tail) = self.tail().as_ref().map(|tail| tail.at.pack) else {
+            return Ok(Vec::new());
+        };
+        let mut sealed = Vec::new();
+        for (number, generations) in self.packs.list()?.range(..tail) {
+            let path = pack::pack_path(*number, generations.first().copied().unwrap_or(0));
+            if let Some(file) = self.disk.find(&path)? {
+                sealed.push((*number, self.disk.len(&*file, &path)?));
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Whether nothing is appended to this pack any more.
+    pub(super) fn is_sealed(&self, pack: u32) -> bool {
+        self.tail().as_ref().is_some_and(|tail| pack < tail.at.pack)
+    }
+
+    pub(super) fn packs(&self) -> &Arc<Packs> {
+        &self.packs
     }
 
     /// Lets the next read of these bytes come from the medium.
     pub(super) fn forget_cached(&self, range: RecordPlace) -> Result<(), StoreError> {
-        if let Some(file) = self.disk.find(&pack_path(range.at.pack))? {
-            file.forget_cached(range.at.offset, range.length);
+        if let Some(pack) = self.packs.open(range.at.pack)? {
+            pack.forget_cached(range.at.offset, range.length);
         }
         Ok(())
     }

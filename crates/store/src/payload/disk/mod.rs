@@ -3,6 +3,7 @@
 //! ```text
 //! packs/00000001.pack             the log: records, appended in batches with one sync each
 //! packs/00000001.pack.torn-...    an end that a crash tore, cut off and kept
+//! packs/00000001.1.pack           a pack from which a compaction has dropped bodies, in place of the one above
 //! payload/ab/ab...                a payload file: exactly the bytes that were uploaded
 //! payload/ab/ab....sha256         the SHA-256 of each of its MiB, as `split` and `sha256sum` print them
 //! ```
@@ -13,9 +14,12 @@
 
 pub(crate) mod fenced;
 mod file;
+mod gaps;
 mod log;
+mod pack;
 mod record;
 mod replay;
+mod rewrite;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "what tests store is small")]
 pub(crate) mod simulated;
@@ -34,8 +38,8 @@ use crate::{
     entry::PayloadId,
     error::{Damage, StoreError},
     payload::{
-        Cached, LogPosition, NewRecord, Payload, PayloadReader, PayloadWriter, RecordPlace,
-        ReplayPage,
+        Cached, DeadBody, LogPosition, NewRecord, Owned, PackRewrite, Payload, PayloadReader,
+        PayloadWriter, RecordPlace, ReplayPage,
         disk::{
             fenced::{Disk, blocking},
             file::{Shards, remove_files, shard_of, shard_path},
@@ -94,9 +98,35 @@ impl Payload for DiskPayload {
         blocking(move || log.replay(from, repair)).await
     }
 
-    async fn read_body(&self, place: RecordPlace) -> Result<Bytes, StoreError> {
+    async fn read_record(&self, place: RecordPlace) -> Result<Option<Bytes>, StoreError> {
         let log = Arc::clone(&self.log);
-        blocking(move || log.read_body(place)).await
+        blocking(move || log.read_record(place)).await
+    }
+
+    async fn sealed_packs(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        let log = Arc::clone(&self.log);
+        blocking(move || log.sealed_packs()).await
+    }
+
+    async fn rewrite(
+        &self,
+        pack: u32,
+        dead: Vec<DeadBody>,
+        owned: Owned,
+    ) -> Result<Option<Box<dyn PackRewrite>>, StoreError> {
+        let log = Arc::clone(&self.log);
+        let begun = blocking(move || rewrite::begin(&log, pack, dead, owned)).await?;
+        Ok(begun.map(|begun| Box::new(begun) as Box<dyn PackRewrite>))
+    }
+
+    async fn dropped(&self, bodies: Vec<DeadBody>) -> Result<Vec<LogPosition>, StoreError> {
+        let log = Arc::clone(&self.log);
+        blocking(move || rewrite::dropped(log.packs(), &bodies)).await
+    }
+
+    async fn check_packs(&self, cold: bool) -> Result<Vec<Damage>, StoreError> {
+        let log = Arc::clone(&self.log);
+        blocking(move || log.packs().check_gaps(cold)).await
     }
 
     async fn create(&self, id: PayloadId) -> Result<Box<dyn PayloadWriter>, StoreError> {
@@ -167,9 +197,9 @@ pub(crate) fn is_torn_name(name: &str) -> bool {
     replay::is_torn_name(name)
 }
 
-/// Whether this is the name of a pack.
+/// Whether this is the name of a pack, compacted or not.
 pub(crate) fn is_pack_name(name: &str) -> bool {
-    replay::pack_number(name).is_some()
+    pack::parse_name(name).is_some()
 }
 
 /// The folders of `payload`, by the first byte of the ids in them.

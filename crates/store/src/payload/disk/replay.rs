@@ -17,7 +17,7 @@ use crate::{
         LogPosition, RecordPlace, ReplayPage, Replayed,
         disk::{
             fenced::Disk,
-            log::pack_path,
+            pack::{PackFile, Packs, pack_path, parse_name},
             record::{self, HEADER_LEN, Header, MAGIC},
             volume::{Access, VolumeFile},
         },
@@ -41,30 +41,43 @@ const TORN: &str = ".torn-";
 
 /// Reads a page from `from` on; `end` is where the log is known to end, if it is.
 pub(super) fn page(
-    disk: &Disk,
+    all: &Packs,
     from: LogPosition,
     end: Option<LogPosition>,
     repair: bool,
 ) -> Result<ReplayPage, StoreError> {
-    let packs = packs(disk)?;
+    let packs: Vec<u32> = all.list()?.into_keys().collect();
     let mut page = Page::default();
     let mut at = if from.pack == 0 { LogPosition { pack: 1, offset: 0 } } else { from };
     loop {
         let later = packs.iter().any(|pack| *pack > at.pack);
         if !packs.contains(&at.pack) {
             if later {
-                page.damaged(&pack_path(at.pack), "missing file");
+                page.damaged(&pack_path(at.pack, 0), "missing file");
                 at = LogPosition { pack: at.pack + 1, offset: 0 };
                 page.lost = Some(at);
                 continue;
             }
             if from.pack != 0 && at == from {
-                page.damaged(&pack_path(at.pack), "missing file: the ledger knows of it");
+                page.damaged(&pack_path(at.pack, 0), "missing file: the ledger knows of it");
             }
             let next = if packs.is_empty() { LogPosition::default() } else { at };
             return Ok(page.finish(next, true));
         }
-        let mut pack = Pack::open(disk, at.pack, end)?;
+        let mut pack = match Pack::open(all, at.pack, end) {
+            Ok(pack) => pack,
+            // Nobody can tell where anything is in it.
+            Err(StoreError::Damaged(damage)) => {
+                page.items.push(Replayed::Damaged(damage));
+                at = LogPosition { pack: at.pack + 1, offset: 0 };
+                page.lost = Some(at);
+                if later {
+                    continue;
+                }
+                return Ok(page.finish(at, true));
+            }
+            Err(error) => return Err(error),
+        };
         if at.offset > pack.len {
             page.damaged(&pack.path, "shorter than the ledger knows it");
         }
@@ -81,7 +94,7 @@ pub(super) fn page(
                 at.offset += place.length;
                 continue;
             }
-            let torn = repair && !later && !pack.synced_beyond(at.offset)?;
+            let torn = repair && !later && !pack.is_sealed() && !pack.synced_beyond(at.offset)?;
             if torn {
                 let cut = page.first_bad_body(&mut pack)?.unwrap_or(at.offset);
                 pack.cut(cut)?;
@@ -98,7 +111,10 @@ pub(super) fn page(
             }
         }
         if !later {
-            if repair && let Some(cut) = page.first_bad_body(&mut pack)? {
+            if repair
+                && !pack.is_sealed()
+                && let Some(cut) = page.first_bad_body(&mut pack)?
+            {
                 pack.cut(cut)?;
                 at.offset = cut;
             }
@@ -113,9 +129,17 @@ pub(super) fn page(
 /// The bytes are written again in place: after a failed sync the system takes their pages for clean, and a further sync
 /// would not write them. Only the last pack can have such bytes, because the next one is begun after a sync of its
 /// predecessor.
-pub(super) fn settle(disk: &Disk, from: LogPosition) -> Result<(), StoreError> {
-    let Some(last) = packs(disk)?.last().copied() else { return Ok(()) };
-    let path = pack_path(last);
+///
+/// What an interrupted compaction left is removed before.
+pub(super) fn settle(packs: &Packs, from: LogPosition) -> Result<(), StoreError> {
+    packs.remove_leftovers()?;
+    let Some((last, generations)) = packs.list()?.pop_last() else { return Ok(()) };
+    let disk = &**packs.disk();
+    if generations.iter().any(|generation| *generation > 0) {
+        // A compacted pack was synced before the one that it replaces was removed.
+        return disk.sync_dir("packs");
+    }
+    let path = pack_path(last, 0);
     let mut at = if from.pack == last { from.offset } else { 0 };
     let file = disk.volume().open(&path, Access::Read);
     let len = disk.len(&*file.map_err(|error| disk.failed("opening", &path, error))?, &path)?;
@@ -140,28 +164,13 @@ pub(super) fn settle(disk: &Disk, from: LogPosition) -> Result<(), StoreError> {
     disk.sync_dir("packs")
 }
 
-/// The numbers of all packs in order.
-fn packs(disk: &Disk) -> Result<Vec<u32>, StoreError> {
-    let entries = disk.volume().entries("packs");
-    let entries = entries.map_err(|error| disk.failed("listing", "packs", error))?;
-    let mut packs: Vec<u32> = entries.iter().filter_map(|entry| pack_number(&entry.name)).collect();
-    packs.sort_unstable();
-    Ok(packs)
-}
-
-/// The number of the pack with this file name; `None` for names of other files.
-pub(super) fn pack_number(name: &str) -> Option<u32> {
-    let number = u32::from_str_radix(name.strip_suffix(".pack")?, 16).ok()?;
-    (number != 0 && pack_path(number).strip_prefix("packs/") == Some(name)).then_some(number)
-}
-
 /// Whether this is the name of a file that keeps a torn end: `PACK.torn-OFFSET`, with a number when there were several.
 pub(super) fn is_torn_name(name: &str) -> bool {
     let Some((pack, end)) = name.split_once(TORN) else { return false };
     let (offset, again) = end.split_once('.').unwrap_or((end, "1"));
     let is_offset = u32::from_str_radix(offset, 16).is_ok_and(|at| format!("{at:08x}") == offset);
     let is_again = again.parse::<u32>().is_ok_and(|count| count > 0 && count.to_string() == again);
-    pack_number(pack).is_some() && is_offset && is_again
+    parse_name(pack).is_some_and(|(_, generation)| generation == 0) && is_offset && is_again
 }
 
 #[derive(Debug, Default)]
@@ -243,26 +252,38 @@ impl fmt::Display for Told {
 }
 
 /// A pack being read forward.
-struct Pack<'a> {
+pub(super) struct Pack<'a> {
     disk: &'a Disk,
     number: u32,
     path: String,
-    file: Arc<dyn VolumeFile>,
+    file: Arc<PackFile>,
     len: u64,
     window_at: u64,
     window: Vec<u8>,
 }
 
 impl<'a> Pack<'a> {
-    fn open(disk: &'a Disk, number: u32, end: Option<LogPosition>) -> Result<Self, StoreError> {
-        let path = pack_path(number);
-        let file = disk.volume().open(&path, Access::Read);
-        let file = file.map_err(|error| disk.failed("opening", &path, error))?;
-        let mut len = disk.len(&*file, &path)?;
+    fn open(packs: &'a Packs, number: u32, end: Option<LogPosition>) -> Result<Self, StoreError> {
+        let file = packs.open(number)?.ok_or_else(|| {
+            let gone = io::Error::from(io::ErrorKind::NotFound);
+            packs.disk().failed("opening", &pack_path(number, 0), gone)
+        })?;
+        let mut pack = Self::of(packs.disk(), file)?;
         if let Some(end) = end.filter(|end| end.pack == number) {
-            len = len.min(end.offset);
+            pack.len = pack.len.min(end.offset);
         }
+        Ok(pack)
+    }
+
+    /// Reads this file, all of it.
+    pub(super) fn of(disk: &'a Disk, file: Arc<PackFile>) -> Result<Self, StoreError> {
+        let (number, path, len) = (file.number, file.path.clone(), file.len(disk)?);
         Ok(Self { disk, number, path, file, len, window_at: 0, window: Vec::new() })
+    }
+
+    /// Whether its end cannot be torn.
+    fn is_sealed(&self) -> bool {
+        self.file.is_compacted()
     }
 
     /// Bytes from `offset` on: `len` of them, fewer only at the end of the pack.
@@ -286,7 +307,7 @@ impl<'a> Pack<'a> {
     }
 
     /// The record at `offset`, if its head is intact and its body within the pack.
-    fn head(&mut self, offset: u64) -> Result<Option<(Entry, Header)>, StoreError> {
+    pub(super) fn head(&mut self, offset: u64) -> Result<Option<(Entry, Header)>, StoreError> {
         let at = LogPosition { pack: self.number, offset };
         let line = self.read(offset, HEADER_LEN, WINDOW_BYTES)?;
         let Some(header) = Header::parse(line, at) else { return Ok(None) };
@@ -322,10 +343,18 @@ impl<'a> Pack<'a> {
         Ok(told)
     }
 
-    fn is_whole(&mut self, place: RecordPlace) -> Result<bool, StoreError> {
+    /// Whether every byte of a record fits its checks.
+    pub(super) fn is_whole(&mut self, place: RecordPlace) -> Result<bool, StoreError> {
         let len = usize::try_from(place.length).unwrap_or(usize::MAX);
         let record = self.read(place.at.offset, len, len)?;
         Ok(record::split(record, place.at).is_ok())
+    }
+
+    /// Whether every byte of a record but those of its body fits its checks.
+    pub(super) fn is_framed(&mut self, place: RecordPlace) -> Result<bool, StoreError> {
+        let len = usize::try_from(place.length).unwrap_or(usize::MAX);
+        let record = self.read(place.at.offset, len, WINDOW_BYTES)?;
+        Ok(record::split_frame(record, place.at).is_ok())
     }
 
     /// Where the next record with an intact head begins, from `offset` on.

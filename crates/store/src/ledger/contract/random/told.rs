@@ -14,7 +14,7 @@ use crate::{
         PartRow, RetrievalLoad, UploadRow, UploadState, VaultRow,
         contract::fixtures::{account, at, document_name, everything, name, token},
     },
-    payload::LogPosition,
+    payload::{DeadBody, LogPosition},
 };
 
 /// Everything that the reading calls tell.
@@ -42,6 +42,7 @@ pub(super) struct Told {
     dead_deliveries: Vec<DeliveryRow>,
     staged: Vec<PayloadId>,
     stat: LedgerStat,
+    dead: Vec<DeadBody>,
 }
 
 impl Driver {
@@ -72,7 +73,12 @@ impl Driver {
             dead_deliveries: ledger.dead_deliveries(None, 5).await.unwrap(),
             staged: ledger.staged(None, usize::MAX).await.unwrap(),
             stat: ledger.stat().await.unwrap(),
+            dead: Vec::new(),
         };
+        for (pack, _) in ledger.dead_packs().await.unwrap() {
+            let from = LogPosition { pack, offset: 0 };
+            told.dead.extend(ledger.dead_bodies(from, usize::MAX).await.unwrap());
+        }
         for owner in [1, 2] {
             let since = at(self.seconds - 9);
             told.loads.push(ledger.retrieval_load(&account(owner), 4, since).await.unwrap());

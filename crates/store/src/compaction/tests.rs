@@ -1,0 +1,498 @@
+//! What compaction takes, what it leaves alone, and what others see meanwhile. That a crash at any point loses nothing is in
+//! `crash_tests`, whose workload has compactions in it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use super::{Compaction, PackOutcome, VaultLocks};
+use crate::{
+    check::check,
+    crash_tests::{Told, done, open, read, verify},
+    entry::{ArchiveNumber, Content, Entry, Outcome, VaultNumber},
+    error::StoreError,
+    ledger::{Ledger, MemoryLedger, Stored, contract::fixtures::archive_job_of},
+    payload::{
+        DeadBody, LogPosition, RecordPlace, Replayed,
+        contract::{archive, pattern, vault},
+        disk::{
+            simulated::{Remains, SimulatedVolume},
+            volume::Volume,
+        },
+    },
+    store::Store,
+};
+
+/// Knows the vaults that have a lock.
+#[derive(Debug)]
+struct Locks(Vec<VaultNumber>);
+
+#[async_trait]
+impl VaultLocks for Locks {
+    async fn is_locked(&self, vault: VaultNumber) -> Result<bool, StoreError> {
+        Ok(self.0.contains(&vault))
+    }
+}
+
+fn compaction(store: &Store, locked: &[u64]) -> Compaction {
+    let locks = Locks(locked.iter().copied().map(VaultNumber).collect());
+    Compaction::new(store, Arc::new(locks))
+}
+
+/// Compacts what is worth it, in small steps, and tells what became of each pack.
+pub(crate) async fn compact(
+    store: &Store,
+    locked: &[u64],
+) -> Result<Vec<(u32, PackOutcome)>, StoreError> {
+    let mut compaction = compaction(store, locked);
+    let mut packs = Vec::new();
+    loop {
+        let step = compaction.step(1500).await?;
+        packs.extend(step.pack);
+        if step.is_idle {
+            return Ok(packs);
+        }
+    }
+}
+
+/// A store with a pack of which two of four archives are dead, and a further pack.
+async fn half_dead() -> (SimulatedVolume, Arc<MemoryLedger>, Store, Told) {
+    let (volume, ledger) = (SimulatedVolume::new(), Arc::new(MemoryLedger::new()));
+    let store = open(&volume, &ledger).await.unwrap();
+    let mut told = Told::default();
+    done(store.commit(vault(1).entry, Bytes::new()).await).unwrap();
+    done(store.commit(vault(2).entry, Bytes::new()).await).unwrap();
+    told.put_mixed(&store, 10..14).await.unwrap();
+    told.put(&store, 1, 20, 100).await.unwrap();
+    for number in [10, 12] {
+        told.delete(&store, 1, number).await.unwrap();
+    }
+    (volume, ledger, store, told)
+}
+
+const PACK: &str = "packs/00000001.pack";
+const COMPACTED: &str = "packs/00000001.1.pack";
+
+fn packs(volume: &SimulatedVolume) -> Vec<String> {
+    volume.paths().into_iter().filter(|path| path.starts_with("packs/")).collect()
+}
+
+fn content(volume: &SimulatedVolume, path: &str) -> Vec<u8> {
+    let mut content = Vec::new();
+    volume.change(path, |bytes| content.clone_from(bytes));
+    content
+}
+
+/// Everything that a replay tells.
+async fn log(store: &Store) -> Vec<(Entry, RecordPlace)> {
+    let (mut at, mut records) = (LogPosition::default(), Vec::new());
+    loop {
+        let page = store.payload().replay(at, false).await.unwrap();
+        for item in page.items {
+            match item {
+                Replayed::Record(entry, place) => records.push((entry, place)),
+                Replayed::Damaged(damage) => panic!("{damage}"),
+            }
+        }
+        at = page.next;
+        if page.last {
+            return records;
+        }
+    }
+}
+
+async fn place_of(store: &Store, number: u64) -> RecordPlace {
+    match store.ledger().archive(ArchiveNumber(number)).await.unwrap().unwrap().stored {
+        Stored::Record(place) => place,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn forgotten_bodies_go_and_everything_else_stays_in_its_place() {
+    let (volume, ledger, store, told) = half_dead().await;
+    let (before, dead) = (log(&store).await, place_of(&store, 10).await);
+    let alive = (place_of(&store, 11).await, place_of(&store, 13).await);
+    assert_eq!(compact(&store, &[]).await.unwrap(), [], "deleted, but not forgotten");
+    store.ledger().purge(9).await.unwrap();
+    let (old_len, used) = (volume.len_of(PACK) as u64, store.stat().await.unwrap());
+    assert_eq!(used.ledger.dead_bytes, 12_000);
+
+    let packs_done = compact(&store, &[]).await.unwrap();
+    let new_len = volume.len_of(COMPACTED) as u64;
+    assert_eq!(packs_done, [(1, PackOutcome::Shorter(old_len - new_len))]);
+    assert!(old_len - new_len > 11_000, "{old_len} {new_len}");
+    assert_eq!(packs(&volume), [COMPACTED, "packs/00000002.pack"]);
+    let stat = store.stat().await.unwrap();
+    assert_eq!((stat.ledger.dead_bytes, stat.pack_bytes), (0, used.pack_bytes - old_len + new_len));
+
+    assert_eq!(log(&store).await, before);
+    assert_eq!((place_of(&store, 11).await, place_of(&store, 13).await), alive);
+    assert!(store.payload().read_record(dead).await.unwrap().is_none());
+    match store.payload().read_body(dead).await {
+        Err(StoreError::Damaged(damage)) => assert!(damage.what.contains("dropped"), "{damage}"),
+        other => panic!("{other:?}"),
+    }
+    verify(&store, &told, "compacted").await;
+    assert_eq!(compact(&store, &[]).await.unwrap(), [], "nothing is left to do");
+    store.close().await;
+    for ledger in [ledger, Arc::new(MemoryLedger::new())] {
+        let store = open(&volume, &ledger).await.unwrap();
+        verify(&store, &told, "opened again").await;
+        assert_eq!(log(&store).await, before);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_pack_that_tells_of_a_locked_vaults_archives_stays_as_it_is_to_the_last_byte() {
+    let (volume, ledger, store, mut told) = half_dead().await;
+    let before = content(&volume, PACK);
+    store.ledger().purge(9).await.unwrap();
+    let locked = [(1, PackOutcome::Locked(VaultNumber(1)))];
+    assert_eq!(compact(&store, &[1]).await.unwrap(), locked);
+    assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"]);
+    assert_eq!(content(&volume, PACK), before);
+
+    // The archives of a vault without a lock go, but not those beside them of one with a lock.
+    let body = pattern(900, 1);
+    let mine = archive(2, 30, &body, Content::Here);
+    let theirs = archive(1, 31, &pattern(9000, 2), Content::Here);
+    let commits = [mine, theirs].map(|record| store.commit(record.entry, record.body));
+    for result in futures_util::future::join_all(commits).await {
+        done(result).unwrap();
+    }
+    told.put(&store, 2, 32, 10).await.unwrap();
+    told.delete(&store, 1, 31).await.unwrap();
+    store.ledger().purge(9).await.unwrap();
+    let pack = place_of(&store, 30).await.at.pack;
+    let outcome = compact(&store, &[2]).await.unwrap();
+    assert!(outcome.contains(&(pack, PackOutcome::Locked(VaultNumber(2)))), "{outcome:?}");
+    assert_eq!(read(&store, 30).await.unwrap().as_deref(), Some(&body[..]));
+    verify(&store, &told, "locked").await;
+    store.close().await;
+    let store = open(&volume, &ledger).await.unwrap();
+    let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [.., (last, PackOutcome::Shorter(_))] if last == pack));
+}
+
+/// Says yes from one question on.
+#[derive(Debug)]
+struct LockedLater(AtomicU64);
+
+#[async_trait]
+impl VaultLocks for LockedLater {
+    async fn is_locked(&self, _: VaultNumber) -> Result<bool, StoreError> {
+        Ok(self.0.fetch_add(1, Ordering::SeqCst) > 0)
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_comes_while_a_pack_is_written_leaves_the_pack_as_it_is() {
+    let (volume, _, store, told) = half_dead().await;
+    let before = content(&volume, PACK);
+    store.ledger().purge(9).await.unwrap();
+    let mut compaction = Compaction::new(&store, Arc::new(LockedLater(AtomicU64::new(0))));
+    let outcome = loop {
+        let step = compaction.step(1500).await.unwrap();
+        if let Some((_, outcome)) = step.pack {
+            break outcome;
+        }
+    };
+    assert!(matches!(outcome, PackOutcome::Locked(_)), "{outcome:?}");
+    assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"]);
+    assert_eq!(content(&volume, PACK), before);
+    assert!(compaction.step(1500).await.unwrap().is_idle, "nothing more is dead of it");
+    verify(&store, &told, "locked").await;
+}
+
+#[tokio::test]
+async fn what_a_job_needs_and_what_was_refused_is_kept() {
+    let (volume, _, store, mut told) = half_dead().await;
+    let job = archive_job_of(VaultNumber(1), 900, 12);
+    store.ledger().create_job(job).await.unwrap();
+    assert_eq!(store.ledger().purge(9).await.unwrap(), 1);
+    assert_eq!(compact(&store, &[]).await.unwrap(), [], "less than half of it is dead");
+    told.delete(&store, 1, 13).await.unwrap();
+    store.ledger().purge(9).await.unwrap();
+    let needed = place_of(&store, 12).await;
+    let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
+    assert_eq!(store.payload().read_body(needed).await.unwrap(), pattern(6000, 12));
+    assert!(
+        store.payload().read_record(place_of_deleted(&store, 13).await).await.unwrap().is_none()
+    );
+
+    // An archive for a vault that does not exist: over a damaged log, the record of its vault may be what is damaged.
+    let refused = archive(77, 40, &pattern(20_000, 5), Content::Here);
+    let (outcome, place) = store.commit(refused.entry, refused.body).await.unwrap();
+    assert_eq!(outcome, Outcome::VaultGone);
+    told.put(&store, 1, 41, 10).await.unwrap();
+    assert_eq!(compact(&store, &[]).await.unwrap(), []);
+    assert_eq!(store.payload().read_body(place).await.unwrap(), pattern(20_000, 5));
+    assert_eq!(packs(&volume).len(), 3);
+}
+
+#[tokio::test]
+async fn the_pack_that_is_appended_to_is_left_alone_until_the_ledger_is_beyond_it() {
+    let (volume, ledger) = (SimulatedVolume::new(), Arc::new(MemoryLedger::new()));
+    let store = open(&volume, &ledger).await.unwrap();
+    let mut told = Told::default();
+    done(store.commit(vault(1).entry, Bytes::new()).await).unwrap();
+    told.put(&store, 1, 10, 9000).await.unwrap();
+    // Sealed by now, but the deletion is the first record of the next pack.
+    told.delete(&store, 1, 10).await.unwrap();
+    store.ledger().purge(9).await.unwrap();
+    assert_eq!(place_of_deleted(&store, 10).await.at.pack, 1);
+    let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
+    told.put(&store, 1, 11, 2000).await.unwrap();
+    told.delete(&store, 1, 11).await.unwrap();
+    store.ledger().purge(9).await.unwrap();
+    let tail = packs(&volume).pop().unwrap();
+    let before = content(&volume, &tail);
+    assert_eq!(compact(&store, &[]).await.unwrap(), []);
+    assert_eq!(content(&volume, &tail), before);
+}
+
+async fn place_of_deleted(store: &Store, number: u64) -> RecordPlace {
+    let found = log(store).await.into_iter().find_map(|(entry, place)| match entry {
+        Entry::ArchiveCreated(archive) if archive.number.0 == number => Some(place),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+/// Between any two steps, and with a pack that was opened before the switch, every archive reads as it was stored.
+#[tokio::test]
+async fn readers_see_the_same_bytes_before_during_and_after() {
+    let (volume, _, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let alive = [place_of(&store, 11).await, place_of(&store, 13).await];
+    let expected = [pattern(1500, 11), pattern(6000, 13)];
+    let before = log(&store).await;
+    let mut compaction = compaction(&store, &[]);
+    let mut steps = 0;
+    loop {
+        let step = compaction.step(300).await.unwrap();
+        for (place, bytes) in alive.iter().zip(&expected) {
+            assert_eq!(store.payload().read_body(*place).await.unwrap(), bytes);
+        }
+        assert_eq!(log(&store).await, before);
+        let report = check(&store, &mut |_| {}).await.unwrap();
+        assert_eq!(report.problems, [], "step {steps}");
+        steps += 1;
+        if step.is_idle {
+            break;
+        }
+    }
+    assert!(steps > 60, "{steps}");
+    assert_eq!(packs(&volume)[0], COMPACTED);
+    verify(&store, &told, "compacted").await;
+}
+
+#[tokio::test]
+async fn one_compaction_at_a_time_and_one_that_is_given_up_is_done_by_the_next() {
+    let (volume, _, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let mut first = compaction(&store, &[]);
+    while !packs(&volume).iter().any(|path| path == COMPACTED) {
+        first.step(1500).await.unwrap();
+    }
+    let mut second = compaction(&store, &[]);
+    assert!(second.step(1500).now_or_never().is_none(), "it waits for the first");
+    drop(first);
+    assert!(packs(&volume).iter().any(|path| path == PACK), "nothing was switched");
+    let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
+    verify(&store, &told, "compacted").await;
+    let mut last = compaction(&store, &[]);
+    store.clone().close().await;
+    assert!(matches!(last.step(1500).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn a_damaged_pack_is_left_alone_wherever_it_is_damaged() {
+    let (volume, _, store, _) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let kept = place_of(&store, 11).await.at.offset as usize;
+    let dropped = place_of_deleted(&store, 12).await.at.offset as usize;
+    let len = volume.len_of(PACK);
+    for at in [3, 250, kept + 100, kept + 700, dropped + 100, len - 1] {
+        volume.change(PACK, |bytes| bytes[at] ^= 1);
+        let before = content(&volume, PACK);
+        let outcome = compact(&store, &[]).await.unwrap();
+        assert!(matches!(outcome[..], [(1, PackOutcome::Damaged(_))]), "{at}: {outcome:?}");
+        assert_eq!(content(&volume, PACK), before);
+        assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"]);
+        volume.change(PACK, |bytes| bytes[at] ^= 1);
+    }
+    let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
+}
+
+/// The medium loses a bit of the new pack before it is verified: the old one must not go.
+#[tokio::test]
+async fn a_new_pack_that_does_not_read_as_it_was_written_does_not_come_to_its_place() {
+    let (volume, _, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let new_len = {
+        let copy = volume.after_crash(Remains::Everything);
+        let ledger = Arc::new(MemoryLedger::new());
+        let store = open(&copy, &ledger).await.unwrap();
+        store.ledger().purge(9).await.unwrap();
+        compact(&store, &[]).await.unwrap();
+        copy.len_of(COMPACTED)
+    };
+    // The last bytes come with the sync, and are verified at once.
+    for at in (0..new_len - 700).step_by(97) {
+        let mut compaction = compaction(&store, &[]);
+        let mut rotten = false;
+        let outcome = loop {
+            let step = compaction.step(400).await.unwrap();
+            if let Some((_, outcome)) = step.pack {
+                break outcome;
+            }
+            let is_there = packs(&volume).iter().any(|path| path == COMPACTED);
+            if is_there && !rotten && volume.len_of(COMPACTED) > at {
+                volume.rot(COMPACTED, at);
+                rotten = true;
+            }
+        };
+        assert!(rotten);
+        assert!(matches!(outcome, PackOutcome::Damaged(_)), "{at}: {outcome:?}");
+        assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"], "{at}");
+        verify(&store, &told, "left alone").await;
+    }
+}
+
+/// A ledger that took a living archive for dead would lose it.
+#[tokio::test]
+async fn a_ledger_that_contradicts_itself_or_the_log_drops_nothing() {
+    let (volume, ledger, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let alive = place_of(&store, 11).await.at;
+    let before = content(&volume, PACK);
+    for (at, archive) in [(alive, 11), (alive, 10), (LogPosition { offset: 7, ..alive }, 10)] {
+        ledger.add_dead(DeadBody { at, archive: ArchiveNumber(archive), bytes: 1500 });
+        let outcome = compact(&store, &[]).await.unwrap();
+        assert!(matches!(outcome[..], [(1, PackOutcome::Damaged(_))]), "{outcome:?}");
+        assert_eq!(content(&volume, PACK), before);
+        ledger.forget_dead(vec![at]).await.unwrap();
+    }
+    verify(&store, &told, "left alone").await;
+}
+
+#[tokio::test]
+async fn without_room_for_the_new_pack_the_old_one_stays_and_is_not_tried_again_and_again() {
+    let (volume, _, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    for room in (0..6000).step_by(389) {
+        volume.set_room(Some(room));
+        let mut compaction = compaction(&store, &[]);
+        let failed = loop {
+            match compaction.step(1000).await {
+                Ok(step) => assert!(step.pack.is_none() && !step.is_idle, "{room}: {step:?}"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(failed, StoreError::Full { .. }), "{failed}");
+        assert!(compaction.step(1000).await.unwrap().is_idle);
+        assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"]);
+        verify(&store, &told, "full").await;
+    }
+    volume.set_room(None);
+    let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
+}
+
+/// One damaged list of gaps harms nobody and is reported; two are damage of the whole pack, and nothing is cut off.
+#[tokio::test]
+async fn the_gaps_of_a_pack_are_kept_twice() {
+    let (volume, ledger, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    compact(&store, &[]).await.unwrap();
+    store.close().await;
+    let len = volume.len_of(COMPACTED);
+    for at in [0, 20, 50, 110, len - 1, len - 60, len - 115] {
+        volume.change(COMPACTED, |bytes| bytes[at] ^= 1);
+        let store = open(&volume, &ledger).await.unwrap();
+        assert!(read(&store, 11).await.unwrap().is_some());
+        let report = check(&store, &mut |_| {}).await.unwrap();
+        assert_eq!(report.problems.len(), 1, "{at}: {:?}", report.problems);
+        assert!(report.problems[0].damage.what.contains("list of gaps"));
+        store.close().await;
+        volume.change(COMPACTED, |bytes| bytes[at] ^= 1);
+    }
+    let both = |bytes: &mut Vec<u8>| {
+        bytes[50] ^= 1;
+        bytes[len - 50] ^= 1;
+    };
+    volume.change(COMPACTED, both);
+    let store = open(&volume, &ledger).await.unwrap();
+    assert!(matches!(read(&store, 11).await, Err(StoreError::Damaged(_))));
+    assert!(read(&store, 20).await.unwrap().is_some(), "the other packs are as they were");
+    let page = store.payload().replay(LogPosition::default(), false).await.unwrap();
+    assert_eq!(page.lost, Some(LogPosition { pack: 2, offset: 0 }), "it may tell of documents");
+    store.close().await;
+    let refused = open(&volume, &Arc::new(MemoryLedger::new())).await;
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+    assert_eq!(volume.len_of(COMPACTED), len);
+    volume.change(COMPACTED, both);
+    let store = open(&volume, &ledger).await.unwrap();
+    verify(&store, &told, "put back").await;
+}
+
+/// A backup that never deletes has both the old file of a pack, as it was when it was still short, and the new one. Taking
+/// the old one for the pack, and the new one for a leftover, would lose what it does not have.
+#[tokio::test]
+async fn an_older_and_shorter_file_of_a_pack_is_refused_and_nothing_removed() {
+    let (volume, ledger, store, told) = half_dead().await;
+    let old = content(&volume, PACK);
+    store.ledger().purge(9).await.unwrap();
+    compact(&store, &[]).await.unwrap();
+    store.close().await;
+    let put = |bytes: &[u8]| {
+        volume.create(PACK).unwrap().write_at(bytes, 0).unwrap();
+    };
+    put(&old[..old.len() / 2]);
+    let all = packs(&volume);
+    let refused = open(&volume, &ledger).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Damaged(damage)) if damage.what.contains("backup")),
+        "{refused:?}"
+    );
+    assert_eq!(packs(&volume), all);
+    volume.remove(PACK).unwrap();
+    // The same, whole: then it is the pack, with more in it, and it can be compacted again.
+    put(&old);
+    let store = open(&volume, &ledger).await.unwrap();
+    assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"]);
+    verify(&store, &told, "put back").await;
+}
+
+/// With the packs after it lost, a compacted pack is the last one: it has no torn end, and nothing is appended to it.
+#[tokio::test]
+async fn a_compacted_pack_at_the_end_of_the_log_is_never_cut_nor_appended_to() {
+    let (volume, _, store, _) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    compact(&store, &[]).await.unwrap();
+    store.close().await;
+    volume.remove("packs/00000002.pack").unwrap();
+    let before = content(&volume, COMPACTED);
+    let store = open(&volume, &Arc::new(MemoryLedger::new())).await.unwrap();
+    assert_eq!(content(&volume, COMPACTED), before);
+    Told::default().put(&store, 1, 60, 100).await.unwrap();
+    assert_eq!(packs(&volume), [COMPACTED, "packs/00000002.pack"]);
+    assert_eq!(content(&volume, COMPACTED), before);
+    // The record of the deletions is lost with the pack, so the check says what it cannot give back.
+    let report = check(&store, &mut |_| {}).await.unwrap();
+    assert_eq!(report.problems.len(), 2, "{:?}", report.problems);
+    assert!(report.problems[0].damage.what.contains("deletion is lost"));
+    assert_eq!(report.problems[0].archive.as_ref().unwrap().id.as_str(), "archive-10");
+}
