@@ -10,6 +10,7 @@ mod account;
 mod archive;
 mod body;
 mod capacity;
+mod compaction;
 mod compliance;
 mod documents;
 mod engine;

@@ -50,7 +50,8 @@ impl VaultSettings {
     }
 }
 
-fn document_of(vault: VaultNumber) -> Result<DocumentName, EngineError> {
+/// The name of the document with the settings of a vault.
+pub(crate) fn document_of(vault: VaultNumber) -> Result<DocumentName, EngineError> {
     documents::name(&format!("vault/{vault}"))
 }
 

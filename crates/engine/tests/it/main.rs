@@ -8,6 +8,7 @@ mod account_wide;
 mod acting;
 mod archive;
 mod as_root;
+mod compaction;
 mod compliance;
 mod inventory;
 mod job;
