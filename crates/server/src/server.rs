@@ -24,7 +24,7 @@ use crate::{
     control::{self, Administrator},
     exchange::Observer,
     notify::{Notifier, NotifyCounters},
-    operate::{AccessLog, AuditLog, Monitor, RequestMetrics, ScrubCounters, scrub, tell},
+    operate::{AccessLog, AuditLog, Monitor, RequestMetrics, ScrubCounters, compact, scrub, tell},
     pipeline::Pipeline,
     settings::ServerSettings,
     throttle::Throttle,
@@ -162,6 +162,7 @@ impl Server {
             gauges: gauges.clone(),
             notifications: notifier.counters().clone(),
             scrub: ScrubCounters::new(started),
+            freed: Arc::default(),
             audit,
             failures: Arc::clone(&failures),
             broken: broken.clone(),
@@ -171,6 +172,10 @@ impl Server {
         let work = Background { engine, stop: stop.clone(), broken: broken.clone(), failures };
         if let Some(rate) = settings.scrub_bytes_per_second {
             background.spawn(scrub(work.clone(), rate, monitor.scrub.clone()));
+        }
+        if let Some(rate) = settings.compaction_bytes_per_second {
+            let (interval, freed) = (settings.housekeeping_interval, Arc::clone(&monitor.freed));
+            background.spawn(compact(work.clone(), rate, interval, freed));
         }
         if let Some(metrics) = metrics {
             background.spawn(tell(metrics, Arc::new(monitor), stop.clone()));

@@ -36,6 +36,9 @@ pub struct ServerSettings {
     pub housekeeping_interval: Duration,
     /// Bytes per second that the scrub in the background reads at most; `None` is no scrub. Default: 20 MiB.
     pub scrub_bytes_per_second: Option<NonZeroU64>,
+    /// Bytes per second that compaction in the background reads at most; `None` compacts only when the owner asks for it.
+    /// Default: 20 MiB.
+    pub compaction_bytes_per_second: Option<NonZeroU64>,
     /// How notifications are delivered.
     pub notify: NotifySettings,
 }
@@ -53,6 +56,7 @@ impl Default for ServerSettings {
             requests_per_second: None,
             housekeeping_interval: Duration::from_mins(10),
             scrub_bytes_per_second: NonZeroU64::new(20 << 20),
+            compaction_bytes_per_second: NonZeroU64::new(20 << 20),
             notify: NotifySettings::default(),
         }
     }

@@ -1,9 +1,11 @@
-//! `icefield store check|rebuild|stat`.
+//! `icefield store check|scrub|compact|rebuild|stat`.
 
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use icefield_server::control::{Answer, Request, ScrubRecord, StatRecord as Counts, is_served};
+use icefield_server::control::{
+    Answer, CompactedRecord, Request, ScrubRecord, StatRecord as Counts, is_served,
+};
 use icefield_store::{Doubt, OpenOptions, Store as OpenStore, StoreError};
 use serde::Serialize;
 
@@ -25,6 +27,12 @@ pub(crate) enum Store {
     Check(Data),
     /// Read and verify every byte beside a server that owns the store, which goes on serving
     Scrub(Data),
+    /// Give the room back that deleted archives take in packs, also beside a server that owns the store
+    ///
+    /// Archives of up to 1 MiB lie in packs of 1 GiB. A pack that is full and of which at least half is deleted is written anew
+    /// without what was deleted. Packs with archives of a vault that has a lock are never touched. As much room as a pack takes
+    /// is needed until it is done.
+    Compact(Data),
     /// Make the ledger again from the payload side, after it was lost or damaged
     Rebuild(Rebuild),
     /// Show what the store holds and how much room it takes
@@ -80,6 +88,20 @@ impl Record for ScrubProblemRecord {
 
     fn cells(&self) -> Vec<String> {
         vec![self.problem.clone()]
+    }
+}
+
+impl Record for CompactedRecord {
+    const COLUMNS: &'static [&'static str] = &["pack", "freed_bytes", "left_alone", "damaged"];
+    const HEADINGS: &'static [&'static str] = &["PACK", "GIVEN BACK", "LEFT ALONE", "DAMAGED"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.pack.to_string(),
+            size(self.freed_bytes),
+            self.left_alone.clone().unwrap_or_default(),
+            if self.damaged { "yes" } else { "" }.to_owned(),
+        ]
     }
 }
 
@@ -152,6 +174,7 @@ pub(crate) async fn run(command: Store, session: &Session) -> anyhow::Result<Exi
     match command {
         Store::Check(data) => check(&data, session).await,
         Store::Scrub(data) => scrub(&data, session).await,
+        Store::Compact(data) => compact(&data, session).await,
         Store::Rebuild(args) => rebuild(&args, session).await,
         Store::Stat(data) => stat(&data, session).await,
     }
@@ -317,6 +340,28 @@ async fn scrub(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     }
     session.progress.note(DAMAGE_HINT);
     Ok(Exit::Some)
+}
+
+async fn compact(data: &Data, session: &Session) -> anyhow::Result<Exit> {
+    let Answer::Compacted(packs) = administer(session, data, Request::Compact).await? else {
+        return Ok(Exit::Failed);
+    };
+    let mut rows = stdout_rows(session.format());
+    for pack in &packs {
+        rows.push(pack)?;
+    }
+    rows.finish()?;
+    let freed: u64 = packs.iter().map(|pack| pack.freed_bytes).sum();
+    let done = packs.iter().filter(|pack| pack.left_alone.is_none()).count() as u64;
+    session.progress.note(match packs.len() {
+        0 => "no pack is full and at least half deleted: nothing was changed".to_owned(),
+        _ => format!("compacted {}: {} given back", count(done, "pack"), size(freed)),
+    });
+    if packs.iter().any(|pack| pack.damaged) {
+        session.progress.note(DAMAGE_HINT);
+        return Ok(Exit::Some);
+    }
+    Ok(Exit::Done)
 }
 
 async fn stat(data: &Data, session: &Session) -> anyhow::Result<Exit> {

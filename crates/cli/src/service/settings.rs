@@ -81,6 +81,7 @@ settings! {
     log_level, "off, error, warn, info, debug or trace", "info", "What the log tells: `info` has a line for each request. Libraries are heard from `warn` on only.";
     audit_log, "file", "audit.log in the store's folder; none in memory", "Where each change is told of before it is answered. `none` tells nobody.";
     scrub_rate, "size", "20MiB", "Bytes per second that are verified in the background, at most. 0 verifies nothing.";
+    compaction_rate, "size", "20MiB", "Bytes per second that are read, and as many written, to give the room of deleted archives in packs back, at most. 0 does so only when `icefield store compact` is called.";
     shutdown_timeout, "duration", "30s", "How long requests may go on when the service is asked to end.";
 }
 
@@ -205,6 +206,9 @@ impl Service {
         settings.notify = self.notify()?;
         if let Some(value) = self.value("scrub_rate") {
             settings.scrub_bytes_per_second = NonZeroU64::new(value.bytes()?);
+        }
+        if let Some(value) = self.value("compaction_rate") {
+            settings.compaction_bytes_per_second = NonZeroU64::new(value.bytes()?);
         }
         let limits = &mut settings.limits;
         set(self.value("connections"), at_least_one, &mut limits.connections)?;

@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 
 /// Each command and words that its help has to have.
-const COMMANDS: [(&[&str], &[&str]); 55] = [
+const COMMANDS: [(&[&str], &[&str]); 56] = [
     (
         &["upload"],
         &[
@@ -107,8 +107,9 @@ const COMMANDS: [(&[&str], &[&str]); 55] = [
     ),
     (&["target", "remove"], &["NAME"]),
     (&["target", "test"], &["NAME"]),
-    (&["store"], &["check", "rebuild", "stat"]),
+    (&["store"], &["check", "compact", "rebuild", "stat"]),
     (&["store", "check"], &["--data"]),
+    (&["store", "compact"], &["--data", "lock", "1 GiB"]),
     (&["store", "rebuild"], &["--data", "--accept-older-settings"]),
     (&["store", "stat"], &["--data"]),
     (&["completions"], &["bash", "zsh", "fish"]),

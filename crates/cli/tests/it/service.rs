@@ -66,6 +66,7 @@ fn the_owner_commands_work_beside_a_server_and_without_it() {
     assert_eq!(sandbox.json(["key", "list"]).as_array().unwrap().len(), 2);
     assert_eq!(sandbox.json(["store", "stat"])["vaults"], 0);
     assert_eq!(sandbox.json(["store", "scrub"]), json!([]));
+    assert_eq!(sandbox.json(["store", "compact"]), json!([]));
     sandbox.fails(1, ["store", "check"]).says("icefield store scrub");
     sandbox.fails(1, ["list", "photos", "--lock-wait", "0s"]);
     let refused = sandbox.write_and_upload_while_served();
@@ -75,6 +76,7 @@ fn the_owner_commands_work_beside_a_server_and_without_it() {
     assert!(!sandbox.store().join("control.sock").exists());
 
     // Without it.
+    sandbox.ok(["store", "compact"]).says("nothing was changed");
     assert_eq!(sandbox.ok(["user", "policy", "get", "ann", "look"]).text().trim(), READ_ONLY);
     let key = session["access_key"].as_str().unwrap();
     sandbox.fails(2, ["key", "revoke", key]).says("--yes");

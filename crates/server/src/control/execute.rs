@@ -6,7 +6,7 @@ use icefield_engine::{
     Caller, Endpoint, Engine, EngineError, Resource, Topic, policy::ContextKeys,
 };
 use icefield_protocol::{AccountId, ErrorCode};
-use icefield_store::{entry::DeliveryNumber, scrub::Scrub};
+use icefield_store::{PackOutcome, entry::DeliveryNumber, scrub::Scrub};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -16,12 +16,14 @@ use crate::{
 };
 
 use super::request::{
-    AccountRecord, Answer, DeadRecord, DecisionRecord, KeyRecord, Refusal, Request, ScrubRecord,
-    TopicRecord, UserRecord, WhatIf,
+    AccountRecord, Answer, CompactedRecord, DeadRecord, DecisionRecord, KeyRecord, Refusal,
+    Request, ScrubRecord, TopicRecord, UserRecord, WhatIf,
 };
 
 /// Bytes that a scrub reads before it lets others have the disk.
 const SCRUB_STEP_BYTES: u64 = 64 << 20;
+/// Bytes that a compaction reads or copies before it lets others have the disk.
+const COMPACTION_STEP_BYTES: u64 = 64 << 20;
 /// Undelivered messages that an answer names, or that are tried again at once.
 const MAX_DEAD: usize = 1000;
 /// Problems that an answer names.
@@ -178,6 +180,7 @@ impl Administrator {
             Request::Simulate(what_if) => self.simulate(*what_if).await,
             Request::Stat => self.stat().await,
             Request::Scrub => self.scrub().await,
+            Request::Compact => self.compact().await,
         }
     }
 
@@ -260,6 +263,46 @@ impl Administrator {
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+impl Administrator {
+    /// Compacts everything that is worth it.
+    async fn compact(&self) -> Result<Answer, EngineError> {
+        // What was deleted a moment ago is to be forgotten first.
+        self.engine.housekeeping().await?;
+        let mut compaction = self.engine.compaction();
+        let mut packs = Vec::new();
+        loop {
+            let step = compaction.step(COMPACTION_STEP_BYTES).await?;
+            if let Some((pack, outcome)) = step.pack {
+                packs.push(self.compacted(pack, outcome).await?);
+            }
+            if step.is_idle {
+                return Ok(Answer::Compacted(packs));
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn compacted(
+        &self,
+        pack: u32,
+        outcome: PackOutcome,
+    ) -> Result<CompactedRecord, EngineError> {
+        let left =
+            |why, damaged| CompactedRecord { pack, freed_bytes: 0, left_alone: Some(why), damaged };
+        Ok(match outcome {
+            PackOutcome::Shorter(freed_bytes) => {
+                CompactedRecord { pack, freed_bytes, left_alone: None, damaged: false }
+            }
+            PackOutcome::Locked(vault) => {
+                let row = self.engine.store().ledger().vault_by_number(vault).await?;
+                let name = row.map_or_else(|| vault.to_string(), |row| row.name.to_string());
+                left(format!("it has archives of vault {name}, which has a lock"), false)
+            }
+            PackOutcome::Damaged(damage) => left(damage.to_string(), true),
+        })
     }
 }
 

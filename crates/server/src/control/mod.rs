@@ -14,8 +14,8 @@ mod socket;
 
 pub use execute::Administrator;
 pub use request::{
-    AccountRecord, Answer, DeadRecord, DecisionRecord, KeyRecord, Refusal, Request, ScrubRecord,
-    StatRecord, TopicRecord, UserRecord, WhatIf,
+    AccountRecord, Answer, CompactedRecord, DeadRecord, DecisionRecord, KeyRecord, Refusal,
+    Request, ScrubRecord, StatRecord, TopicRecord, UserRecord, WhatIf,
 };
 pub(crate) use socket::serve;
 pub use socket::{AskError, ask, is_served};

@@ -128,6 +128,8 @@ pub enum Request {
     Stat,
     /// Verify every byte, beside whatever else goes on.
     Scrub,
+    /// Give the room of deleted archives in packs back, beside whatever else goes on.
+    Compact,
 }
 
 impl Request {
@@ -215,6 +217,8 @@ pub enum Answer {
     Stat(StatRecord),
     /// What a scrub has found.
     Scrub(ScrubRecord),
+    /// Packs that were looked at by a compaction.
+    Compacted(Vec<CompactedRecord>),
     /// It cannot be done.
     Refused(Refusal),
 }
@@ -381,4 +385,17 @@ pub struct ScrubRecord {
     pub bytes: u64,
     /// What is not as it was stored: where, and what is wrong.
     pub problems: Vec<String>,
+}
+
+/// What a compaction has made of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompactedRecord {
+    /// The pack's number.
+    pub pack: u32,
+    /// By how many bytes it is shorter.
+    pub freed_bytes: u64,
+    /// Why it was left as it is; `None` if it was not.
+    pub left_alone: Option<String>,
+    /// Whether that is damage.
+    pub damaged: bool,
 }

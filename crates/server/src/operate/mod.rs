@@ -1,10 +1,10 @@
 //! Watching over a server that runs: metrics and health on a listener of their own, a log of requests, a log of changes, a
-//! scrub in the background.
+//! scrub and compaction in the background.
 //!
 //! ```text
 //! pipeline ──> Exchange ends ──> RequestMetrics, AccessLog           (observers: they must not wait)
 //!          ──> Ticket: a line of the audit log is on disk before the answer leaves
-//! scrub    ──> counters, log
+//! scrub, compact ──> counters, log
 //! counters, store ──> Monitor ──> listener: /metrics, /health/live, /health/ready
 //! ```
 //!
@@ -13,6 +13,7 @@
 
 mod access_log;
 mod audit;
+mod compact;
 mod exposition;
 mod listener;
 mod monitor;
@@ -24,6 +25,7 @@ pub use self::audit::{AuditError, AuditLog};
 pub(crate) use self::{
     access_log::AccessLog,
     audit::{Change, Outcome, Ticket},
+    compact::compact,
     listener::serve as tell,
     monitor::Monitor,
     requests::RequestMetrics,

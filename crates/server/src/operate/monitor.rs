@@ -19,9 +19,9 @@ use super::{
     exposition::Exposition,
     names::{
         ACCEPTED, ARCHIVE_BYTES, ARCHIVES, AUDIT_FAILED, AUDIT_LINES, BODY_MEMORY, BUILD,
-        CONNECTIONS, DEAD, DEAD_BYTES, DELIVERED, FAILED, FAILURES, FENCED, FILE_BYTES, FREE_BYTES,
-        JOB_OVERDUE, JOBS, JOBS_DUE, JOBS_RUNNING, MEMORY, PACK_BYTES, REFUSED, SHED, STAGED,
-        START, STORE_UP, UPLOADS, VAULTS, WAITING,
+        COMPACTION_FREED, CONNECTIONS, DEAD, DEAD_BYTES, DELIVERED, FAILED, FAILURES, FENCED,
+        FILE_BYTES, FREE_BYTES, JOB_OVERDUE, JOBS, JOBS_DUE, JOBS_RUNNING, MEMORY, PACK_BYTES,
+        REFUSED, SHED, STAGED, START, STORE_UP, UPLOADS, VAULTS, WAITING,
     },
     requests::RequestMetrics,
     scrub::ScrubCounters,
@@ -43,6 +43,8 @@ pub(crate) struct Monitor {
     pub(crate) gauges: Gauges,
     pub(crate) notifications: NotifyCounters,
     pub(crate) scrub: ScrubCounters,
+    /// Bytes that compaction has given back.
+    pub(crate) freed: Arc<AtomicU64>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) failures: Arc<AtomicU64>,
     pub(crate) broken: CancellationToken,
@@ -85,6 +87,7 @@ impl Monitor {
         text.number(&DELIVERED, self.notifications.delivered());
         text.number(&FAILED, self.notifications.failed());
         self.scrub.write(self.engine.store().clock().now(), &mut text);
+        text.number(&COMPACTION_FREED, self.freed.load(Relaxed));
         if let Some(audit) = &self.audit {
             text.number(&AUDIT_LINES, audit.written());
             text.number(&AUDIT_FAILED, u8::from(audit.is_failed()));

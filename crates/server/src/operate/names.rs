@@ -59,7 +59,7 @@ metrics! {
     REFUSED, "icefield_connections_refused_total", Counter, "", "Failed accepts, failed handshakes, and requests that cannot be read.";
     SHED, "icefield_connections_shed_total", Counter, "", "Idle connections closed because a new one had no room.";
     BODY_MEMORY, "icefield_body_memory_bytes", Gauge, "", "Memory held for request bodies.";
-    FAILURES, "icefield_background_failures_total", Counter, "", "Work in the background that failed: running jobs, delivering, housekeeping, scrubbing. The log says why.";
+    FAILURES, "icefield_background_failures_total", Counter, "", "Work in the background that failed: running jobs, delivering, housekeeping, scrubbing, compacting. The log says why.";
     FENCED, "icefield_store_fenced", Gauge, "", "1 when a sync to disk has failed: nothing more is stored, and the service ends.";
     STORE_UP, "icefield_store_up", Gauge, "", "1 when the store could be counted; otherwise what follows of it is missing.";
     VAULTS, "icefield_vaults", Gauge, "", "Vaults of all accounts. This and the rest about the store is at most a minute old.";
@@ -72,7 +72,7 @@ metrics! {
     JOB_OVERDUE, "icefield_job_oldest_due_seconds", Gauge, "", "How long the oldest of those has been due; 0 when there is none.";
     PACK_BYTES, "icefield_store_pack_bytes", Gauge, "", "Bytes of the log, small archives included.";
     FILE_BYTES, "icefield_store_file_bytes", Gauge, "", "Bytes of payload files and their hashes.";
-    DEAD_BYTES, "icefield_store_dead_bytes", Gauge, "", "Bytes of the log that nothing needs any more.";
+    DEAD_BYTES, "icefield_store_dead_bytes", Gauge, "", "Bytes of deleted archives in the log that compaction can give back.";
     STAGED, "icefield_store_staged_files", Gauge, "", "Payload files that are being written, or wait to be removed.";
     FREE_BYTES, "icefield_store_free_bytes", Gauge, "", "Bytes that the file system of the store has left for the service. Missing for a store in memory.";
     WAITING, "icefield_deliveries_waiting", Gauge, "", "Notifications on their way.";
@@ -85,6 +85,7 @@ metrics! {
     SCRUB_ROUND_BYTES, "icefield_scrub_round_bytes", Gauge, "", "Bytes verified since the present round began; what there is to verify is the sum of the log and the payload files.";
     SCRUB_ROUNDS, "icefield_scrub_rounds_total", Counter, "", "Rounds that were finished.";
     SCRUB_AGE, "icefield_scrub_age_seconds", Gauge, "", "Time since the last round was finished; since the start of the service as long as none was.";
+    COMPACTION_FREED, "icefield_compaction_freed_bytes_total", Counter, "", "Bytes that compaction in the background has given back.";
     AUDIT_LINES, "icefield_audit_lines_total", Counter, "", "Lines added to the audit log.";
     AUDIT_FAILED, "icefield_audit_failed", Gauge, "", "1 when the audit log cannot be written: changes are refused.";
 }

@@ -112,7 +112,7 @@ pub(crate) async fn scrub(work: Background, rate: NonZeroU64, counters: ScrubCou
 }
 
 /// How long reading so much may take. What it did take is not subtracted, so the rate is a bound.
-fn pause(bytes: u64, rate: NonZeroU64) -> Duration {
+pub(super) fn pause(bytes: u64, rate: NonZeroU64) -> Duration {
     let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

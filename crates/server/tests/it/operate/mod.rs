@@ -4,7 +4,11 @@ use std::{fs, sync::Arc};
 
 use icefield_engine::{Endpoint, Engine, MasterKey};
 use icefield_protocol::TopicName;
-use icefield_server::{Server, ServerSettings, Watch, operate::AuditLog};
+use icefield_server::{
+    Server, ServerSettings, Watch,
+    control::{Administrator, Answer, Request},
+    operate::AuditLog,
+};
 use icefield_store::{ManualClock, OpenOptions, Store};
 use tempfile::tempdir;
 use tokio::{
@@ -185,6 +189,54 @@ async fn the_scrub_in_the_background_finds_damage_and_ends_with_the_server() {
     }
     assert!(text.lines().any(|line| line == "icefield_scrub_problems 1"), "{text}");
     assert!(!text.lines().any(|line| line == "icefield_scrub_bytes_total 0"), "{text}");
+    world.running.stop().await.unwrap();
+    world.engine.close().await;
+}
+
+#[tokio::test]
+async fn packs_are_compacted_in_the_background_and_when_the_owner_asks() {
+    let dir = tempdir().unwrap();
+    let open = async || {
+        let clock = Arc::new(ManualClock::new(START));
+        let options =
+            OpenOptions { create: true, clock, pack_bytes: 50_000, ..OpenOptions::default() };
+        Store::open(dir.path(), options).await.unwrap()
+    };
+    let on_demand = ServerSettings { compaction_bytes_per_second: None, ..server_settings() };
+    let world = watched(open().await, on_demand.clone(), None).await;
+    world.create_vault("films").await;
+    for _ in 0..30 {
+        let archive = world.upload("films", &[7; 4096]).await;
+        let deleted = world.send("DELETE", &format!("/-/vaults/films/archives/{archive}")).await;
+        assert_eq!(deleted.status, 204);
+    }
+    world.running.stop().await.unwrap();
+    world.engine.housekeeping().await.unwrap();
+    world.engine.close().await;
+    let first = dir.path().join("packs/00000001.1.pack");
+    assert!(!first.exists());
+
+    let world = watched(open().await, server_settings(), None).await;
+    let mut text = String::new();
+    for _ in 0..MAX_LOOKS {
+        text = ask(&world, "GET", "/metrics").await.1;
+        if first.exists() && !text.contains("icefield_compaction_freed_bytes_total 0") {
+            break;
+        }
+    }
+    assert!(first.exists(), "{text}");
+    world.running.stop().await.unwrap();
+    world.engine.close().await;
+
+    let world = watched(open().await, on_demand, None).await;
+    for _ in 0..30 {
+        let archive = world.upload("films", &[7; 4096]).await;
+        world.send("DELETE", &format!("/-/vaults/films/archives/{archive}")).await;
+    }
+    let answer = Administrator::new(world.engine.clone()).execute(Request::Compact).await;
+    let Answer::Compacted(packs) = answer else { panic!("{answer:?}") };
+    assert!(!packs.is_empty());
+    assert!(packs.iter().all(|pack| pack.freed_bytes > 30_000 && pack.left_alone.is_none()));
     world.running.stop().await.unwrap();
     world.engine.close().await;
 }
