@@ -15,8 +15,9 @@ use crate::leaf::LEAF_SIZE;
 /// What the addresses of blocks are multiples of, in bytes: the sectors of all disks, and the pages of most machines.
 pub const BLOCK_ALIGNMENT: usize = 4096;
 
-/// Free blocks that are kept: as many as a few transfers give back and take again at about the same time.
-const MAX_FREE: usize = 16;
+/// Free blocks that are kept however few are in use; otherwise as many as are: transfers give back and take again a whole
+/// batch at a time, and what is at rest gives its memory back.
+const MAX_IDLE: usize = 8;
 
 /// What is filled with at most so many bytes gets a buffer of its own length: of a block, it would waste most.
 const SHORT_BYTES: usize = 64 << 10;
@@ -24,14 +25,23 @@ const SHORT_BYTES: usize = 64 << 10;
 /// A place to take blocks from; clones share what is free. It does not limit how many are in use.
 #[derive(Clone, Default)]
 pub struct Blocks {
-    free: Arc<Mutex<Vec<Vec<u8>>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    free: Vec<Vec<u8>>,
+    in_use: usize,
 }
 
 impl Blocks {
     /// Takes an empty block.
     #[must_use]
     pub fn take(&self) -> Block {
-        let room = self.free().pop();
+        let mut state = self.state();
+        state.in_use += 1;
+        let room = state.free.pop();
+        drop(state);
         let room = room.unwrap_or_else(|| vec![0; LEAF_SIZE + BLOCK_ALIGNMENT]);
         let begin = room.as_ptr().align_offset(BLOCK_ALIGNMENT);
         // Without a way to align it is a buffer like any other.
@@ -67,15 +77,17 @@ impl Blocks {
         Ok(block.freeze())
     }
 
-    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // A panic under this lock leaves a list of buffers all the same.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blocks").field("free", &self.free().len()).finish()
+        let state = self.state();
+        let free = state.free.len();
+        f.debug_struct("Blocks").field("free", &free).field("in_use", &state.in_use).finish()
     }
 }
 
@@ -118,9 +130,10 @@ impl AsRef<[u8]> for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let mut free = self.home.free();
-        if free.len() < MAX_FREE {
-            free.push(mem::take(&mut self.room));
+        let mut state = self.home.state();
+        state.in_use -= 1;
+        if state.free.len() < state.in_use.max(MAX_IDLE) {
+            state.free.push(mem::take(&mut self.room));
         }
     }
 }
@@ -133,7 +146,7 @@ impl fmt::Debug for Block {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK_ALIGNMENT, Blocks, Bytes, LEAF_SIZE, MAX_FREE, SHORT_BYTES};
+    use super::{BLOCK_ALIGNMENT, Blocks, Bytes, LEAF_SIZE, MAX_IDLE, SHORT_BYTES};
 
     const LONG: usize = SHORT_BYTES + 1;
 
@@ -152,15 +165,21 @@ mod tests {
         assert_eq!(address.align_offset(BLOCK_ALIGNMENT), 0);
         let rest = first.split_off(4);
         drop(first);
-        assert_eq!(blocks.free().len(), 0);
+        assert_eq!(blocks.state().free.len(), 0);
         assert_eq!(rest, [1; LEAF_SIZE - 4][..]);
         drop(rest);
         let second = filled(LONG, 2);
         assert_eq!((second.as_ptr(), &second[..]), (address, &[2; LONG][..]));
 
-        let many: Vec<_> = (0..=MAX_FREE).map(|_| filled(LONG, 3)).collect();
-        drop((second, many));
-        assert_eq!(blocks.free().len(), MAX_FREE);
+        let free = || blocks.state().free.len();
+        let mut many: Vec<_> = (0..4 * MAX_IDLE).map(|_| filled(LONG, 3)).collect();
+        drop((second, many.split_off(2 * MAX_IDLE)));
+        assert_eq!(free(), 2 * MAX_IDLE, "as many as are in use, and not the one more");
+        many.truncate(1);
+        assert!(free() < 4 * MAX_IDLE);
+        let again: Vec<_> = (0..free()).map(|_| filled(LONG, 4)).collect();
+        drop((again, many));
+        assert_eq!(free(), MAX_IDLE, "what is at rest keeps a few");
     }
 
     #[test]
@@ -173,14 +192,14 @@ mod tests {
         let bytes = blocks.filled(SHORT_BYTES, fill).unwrap();
         assert_eq!(bytes, [1; SHORT_BYTES][..]);
         drop(bytes);
-        assert_eq!(blocks.free().len(), 0);
+        assert_eq!(blocks.state().free.len(), 0);
     }
 
     #[test]
     fn what_could_not_be_filled_is_no_bytes() {
         let blocks = Blocks::default();
         assert_eq!(blocks.filled(LONG, |_| Err("why")), Err("why"));
-        assert_eq!(blocks.free().len(), 1);
+        assert_eq!(blocks.state().free.len(), 1);
     }
 
     #[test]
