@@ -12,12 +12,9 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use icefield_treehash::{HashPool, Roles};
+use icefield_treehash::{Blocks, HashPool, LEAF_SIZE, Roles};
 use rustix::fs::OFlags;
 use tokio::{runtime::Builder, task::JoinSet};
-
-/// Bytes that are written at a time.
-const WRITE_BYTES: usize = 1 << 20;
 
 /// What is hashed at least, so that it takes a time that can be measured.
 const HASH_BYTES: usize = 256 << 20;
@@ -64,11 +61,15 @@ fn write(folder: &Path, len: usize, files: usize, rounds: usize, flags: OFlags) 
             .map(|number| {
                 let path = folder.join(format!("ceiling-{number}"));
                 scope.spawn(move || {
-                    let block = Aligned::new();
+                    // At an address that disks can be given.
+                    let block = Blocks::default().filled(LEAF_SIZE, |buffer| {
+                        buffer.fill(0x5a);
+                        Ok::<_, anyhow::Error>(())
+                    })?;
                     for _ in 0..rounds {
                         let mut file = open(&path, flags)?;
-                        for _ in 0..len / WRITE_BYTES {
-                            file.write_all(block.bytes())?;
+                        for _ in 0..len / LEAF_SIZE {
+                            file.write_all(&block)?;
                         }
                         file.sync_data()?;
                         remove_file(&path)?;
@@ -87,24 +88,4 @@ fn write(folder: &Path, len: usize, files: usize, rounds: usize, flags: OFlags) 
 fn open(path: &Path, flags: OFlags) -> Result<File> {
     let flags = flags.bits().cast_signed();
     Ok(OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(path)?)
-}
-
-/// A block at an address that disks can be given.
-struct Aligned {
-    room: Vec<u8>,
-    begin: usize,
-}
-
-impl Aligned {
-    fn new() -> Self {
-        const ALIGNMENT: usize = 4096;
-        let room: Vec<u8> =
-            (0..WRITE_BYTES + ALIGNMENT).map(|n| ((n * 31) >> 3).to_le_bytes()[0]).collect();
-        let begin = room.as_ptr().align_offset(ALIGNMENT);
-        Self { room, begin }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.room[self.begin..self.begin + WRITE_BYTES]
-    }
 }

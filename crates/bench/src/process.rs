@@ -1,7 +1,6 @@
 //! Programs that are run to their end, and what that took.
 
 use std::{
-    fs,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -9,6 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+
+use crate::usage;
 
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
@@ -32,25 +33,18 @@ pub(crate) fn run(command: &mut Command) -> Result<Cost> {
 
 /// Waits for the end; what the system has counted can be read as long as nobody has asked how it ended.
 fn watch(mut child: Child, begin: Instant) -> Result<Cost> {
-    let folder = format!("/proc/{}", child.id());
-    let mut peak_bytes = 0;
+    let process = child.id();
+    let mut peak = 0;
     loop {
-        let stat = fs::read_to_string(format!("{folder}/stat"))?;
-        // The name in parentheses may hold anything.
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let fields: Vec<_> = fields.split_whitespace().collect();
-        let status = fs::read_to_string(format!("{folder}/status"))?;
-        let peak = status.lines().find_map(|line| {
-            line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-        });
-        peak_bytes = peak_bytes.max(peak.unwrap_or(0) << 10);
-        if fields.first() == Some(&"Z") {
+        // What has ended holds no memory any more.
+        peak = peak.max(usage::memory(process, "VmHWM:").unwrap_or(0));
+        let fields = usage::stat(process)?;
+        if fields.first().is_some_and(|state| state == "Z") {
             let wall = begin.elapsed();
-            let ticks = [11, 12, 13, 14].map(|field: usize| fields[field].parse::<u64>());
-            let ticks = ticks.into_iter().try_fold(0, |sum, ticks| ticks.map(|ticks| sum + ticks));
+            let processor = usage::seconds(usage::ticks_of(&fields)?);
             let status = child.wait()?;
             ensure!(status.success(), "{status}");
-            return Ok(Cost { wall, processor: ticks? as f64 / 100.0, peak_bytes });
+            return Ok(Cost { wall, processor, peak_bytes: peak });
         }
         thread::sleep(Duration::from_millis(2));
     }

@@ -32,8 +32,7 @@ impl Meter {
     pub(crate) fn usage(&self) -> Result<Usage> {
         let wall = self.begin.elapsed();
         let ticks = ticks(self.process)? - self.ticks;
-        // Counted in hundredths of a second on every Linux there is.
-        Ok(Usage { wall, processor: ticks as f64 / 100.0 })
+        Ok(Usage { wall, processor: seconds(ticks) })
     }
 }
 
@@ -69,23 +68,30 @@ fn sum(process: u32, of: fn(u32) -> Result<u64>) -> Result<u64> {
     Ok(sum)
 }
 
-fn memory(process: u32, line: &str) -> Result<u64> {
+/// What a line of the process's status says, in bytes.
+pub(crate) fn memory(process: u32, line: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let value = status.lines().find_map(|text| text.strip_prefix(line)).context("no such line")?;
     Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
 fn ticks(process: u32) -> Result<u64> {
-    sum(process, |process| {
-        let fields = stat(process)?;
-        // Its own, and those of children that have ended.
-        let ticks = [11, 12, 13, 14].map(|field: usize| fields[field].parse::<u64>());
-        ticks.into_iter().try_fold(0, |sum, ticks| Ok(sum + ticks?))
-    })
+    sum(process, |process| ticks_of(&stat(process)?))
+}
+
+/// Its own, and those of children that have ended.
+pub(crate) fn ticks_of(fields: &[String]) -> Result<u64> {
+    let ticks = [11, 12, 13, 14].map(|field: usize| fields[field].parse::<u64>());
+    ticks.into_iter().try_fold(0, |sum, ticks| Ok(sum + ticks?))
+}
+
+/// They are hundredths of a second on every Linux there is.
+pub(crate) fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / 100.0
 }
 
 /// The fields after the name, which may hold anything.
-fn stat(process: u32) -> Result<Vec<String>> {
+pub(crate) fn stat(process: u32) -> Result<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("no name in it")?;
     Ok(fields.split_whitespace().map(ToOwned::to_owned).collect())
