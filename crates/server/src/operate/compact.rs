@@ -12,15 +12,8 @@ use std::{
 use icefield_store::PackOutcome;
 use tokio::time::timeout;
 
-use super::scrub::pause;
+use super::scrub::{AFTER_FAILURE, budget, pause};
 use crate::background::Background;
-
-/// Steps in a second, as far as a step may be that small.
-const STEPS_PER_SECOND: u64 = 4;
-/// What a step reads, or copies, at least and at most.
-const STEP_BYTES: (u64, u64) = (1 << 20, 64 << 20);
-/// How long to leave a store alone that has just failed.
-const AFTER_FAILURE: Duration = Duration::from_mins(1);
 
 /// Compacts what is worth it, reading at most `rate` bytes in a second, until the end. With nothing left to do it looks
 /// again after `interval`. `freed` counts the bytes that were given back.
@@ -31,7 +24,7 @@ pub(crate) async fn compact(
     freed: Arc<AtomicU64>,
 ) {
     let mut compaction = work.engine.compaction();
-    let budget = (rate.get() / STEPS_PER_SECOND).clamp(STEP_BYTES.0, STEP_BYTES.1);
+    let budget = budget(rate);
     loop {
         let step = work.stop.run_until_cancelled(compaction.step(budget)).await;
         let Some(step) = step else { return };

@@ -28,8 +28,8 @@ const STEPS_PER_SECOND: u64 = 4;
 const STEP_BYTES: (u64, u64) = (1 << 20, 64 << 20);
 /// Rest between two rounds, so that a small store is not read without end.
 const REST: Duration = Duration::from_hours(1);
-/// How long to leave a store alone that could not be read.
-const AFTER_FAILURE: Duration = Duration::from_mins(1);
+/// How long to leave a store alone that has just failed.
+pub(super) const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// Problems of one step that are logged one by one; the rest is counted.
 const MAX_LOGGED: usize = 100;
 
@@ -79,7 +79,7 @@ impl ScrubCounters {
 pub(crate) async fn scrub(work: Background, rate: NonZeroU64, counters: ScrubCounters) {
     let store = work.engine.store().clone();
     let mut scrub = Scrub::new(&store);
-    let budget = (rate.get() / STEPS_PER_SECOND).clamp(STEP_BYTES.0, STEP_BYTES.1);
+    let budget = budget(rate);
     loop {
         let step = work.stop.run_until_cancelled(scrub.step(budget)).await;
         let Some(step) = step else { return };
@@ -109,6 +109,11 @@ pub(crate) async fn scrub(work: Background, rate: NonZeroU64, counters: ScrubCou
             return;
         }
     }
+}
+
+/// What a step reads.
+pub(super) fn budget(rate: NonZeroU64) -> u64 {
+    (rate.get() / STEPS_PER_SECOND).clamp(STEP_BYTES.0, STEP_BYTES.1)
 }
 
 /// How long reading so much may take. What it did take is not subtracted, so the rate is a bound.
