@@ -79,7 +79,7 @@ async fn execute(
         Err(StoreError::InUse { .. }) if is_served(dir) => Ok(None),
         opened => opened.map(Some),
     };
-    let Some(store) = session.when_free(!request.only_tells(), opening).await? else {
+    let Some(store) = session.when_free(request.makes_store(), opening).await? else {
         return Ok(None);
     };
     let key = match service.master_key_file() {

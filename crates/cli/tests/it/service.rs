@@ -185,3 +185,10 @@ fn write_key(path: &Path, digits: &str) {
     fs::write(path, digits).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
+
+#[test]
+fn a_compaction_makes_no_store() {
+    let sandbox = Sandbox::new();
+    sandbox.fails(1, ["store", "compact"]).says("there is no such folder");
+    assert!(!sandbox.store().exists());
+}

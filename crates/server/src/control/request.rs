@@ -149,6 +149,12 @@ impl Request {
                 | Self::Scrub
         )
     }
+
+    /// Whether it makes a store where there is none; the others have nothing to do without one.
+    #[must_use]
+    pub const fn makes_store(&self) -> bool {
+        !self.only_tells() && !matches!(self, Self::Compact)
+    }
 }
 
 /// A request that nobody has made.
