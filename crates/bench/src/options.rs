@@ -23,6 +23,12 @@ pub(crate) struct Options {
     /// repeated)
     #[arg(long, value_name = "WORD")]
     only: Vec<String>,
+    /// Of the server's loads only those with this in their names (may be repeated)
+    #[arg(long, value_name = "WORD")]
+    load: Vec<String>,
+    /// Load no other server beside it
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// One round of little: shows that everything runs, says less about how fast
     #[arg(long)]
     pub(crate) short: bool,
@@ -76,6 +82,16 @@ impl Options {
 
     /// Whether a suite is to be run.
     pub(crate) fn wants(&self, suite: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|word| suite.contains(word.as_str()))
+        any_in(&self.only, suite)
     }
+
+    /// Whether a load of the server is to be measured.
+    pub(crate) fn wants_load(&self, load: &str) -> bool {
+        any_in(&self.load, load)
+    }
+}
+
+/// Whether one of the words is in the name, or there are none.
+fn any_in(words: &[String], name: &str) -> bool {
+    words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
 }

@@ -15,14 +15,14 @@ use crate::leaf::LEAF_SIZE;
 /// What the addresses of blocks are multiples of, in bytes: the sectors of all disks, and the pages of most machines.
 pub const BLOCK_ALIGNMENT: usize = 4096;
 
-/// Free blocks that are kept however few are in use; otherwise as many as are: transfers give back and take again a whole
-/// batch at a time, and what is at rest gives its memory back.
+/// Free blocks that are kept at rest.
 const MAX_IDLE: usize = 8;
 
 /// What is filled with at most so many bytes gets a buffer of its own length: of a block, it would waste most.
 const SHORT_BYTES: usize = 64 << 10;
 
-/// A place to take blocks from; clones share what is free. It does not limit how many are in use.
+/// A place to take blocks from; clones share what is free. It does not limit how many are in use, and keeps what was in
+/// use until [`trim`](Self::trim): transfers give back and take again many at a time.
 #[derive(Clone, Default)]
 pub struct Blocks {
     state: Arc<Mutex<State>>,
@@ -75,6 +75,21 @@ impl Blocks {
         fill(&mut block.room[begin..begin + length])?;
         block.len = length;
         Ok(block.freeze())
+    }
+
+    /// Whether there is nothing in use, and nothing to trim.
+    pub(crate) fn are_at_rest(&self) -> bool {
+        let state = self.state();
+        state.in_use == 0 && state.free.len() <= MAX_IDLE
+    }
+
+    /// Gives free blocks back to the system, but for as many as are in use, or a few.
+    pub(crate) fn trim(&self) {
+        let mut state = self.state();
+        let kept = state.in_use.max(MAX_IDLE).min(state.free.len());
+        let surplus = state.free.split_off(kept);
+        drop(state);
+        drop(surplus);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -132,9 +147,7 @@ impl Drop for Block {
     fn drop(&mut self) {
         let mut state = self.home.state();
         state.in_use -= 1;
-        if state.free.len() < state.in_use.max(MAX_IDLE) {
-            state.free.push(mem::take(&mut self.room));
-        }
+        state.free.push(mem::take(&mut self.room));
     }
 }
 
@@ -173,13 +186,15 @@ mod tests {
 
         let free = || blocks.state().free.len();
         let mut many: Vec<_> = (0..4 * MAX_IDLE).map(|_| filled(LONG, 3)).collect();
-        drop((second, many.split_off(2 * MAX_IDLE)));
-        assert_eq!(free(), 2 * MAX_IDLE, "as many as are in use, and not the one more");
-        many.truncate(1);
-        assert!(free() < 4 * MAX_IDLE);
-        let again: Vec<_> = (0..free()).map(|_| filled(LONG, 4)).collect();
-        drop((again, many));
+        drop((second, many.split_off(MAX_IDLE + 1)));
+        assert_eq!(free(), 3 * MAX_IDLE, "all that were in use");
+        blocks.trim();
+        assert_eq!(free(), MAX_IDLE + 1, "as many as are in use");
+        assert!(!blocks.are_at_rest());
+        drop(many);
+        blocks.trim();
         assert_eq!(free(), MAX_IDLE, "what is at rest keeps a few");
+        assert!(blocks.are_at_rest());
     }
 
     #[test]

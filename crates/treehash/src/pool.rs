@@ -2,7 +2,7 @@
 //!
 //! A [`HashStream`] cuts what is submitted into leaves (slices of the caller's buffer where it can) and queues each
 //! one as soon as the budget has room for it. Without a linear hash, workers take leaves of any stream, several at once,
-//! for the lanes of the kernel. With one, the leaves of a stream are a queue of their own, the *chain*, that one worker
+//! for the lanes of the kernel: few leaves wait for more of them, until a stream ends or the budget runs out. With one, the leaves of a stream are a queue of their own, the *chain*, that one worker
 //! at a time advances, in order: it makes both hashes of a leaf in one pass, and those of as many streams as fit into the
 //! lanes together. Only when a chain falls behind do idle workers take over the leaves at its end, and leave to it the
 //! linear hash alone.
@@ -10,8 +10,9 @@
 //! # Why it cannot deadlock
 //!
 //! A share of the budget is only ever held by a *queued leaf*, and a queued leaf needs nothing but a worker to be
-//! finished: workers never wait for the budget, for a stream, or for each other's leaves. Chains and leaves without one
-//! take turns, so neither waits for the other to run out. What a stream keeps back (an incomplete leaf) holds no share;
+//! finished: workers never wait for the budget, for a stream, or for each other's leaves, and leaves wait for more of them
+//! only while no caller waits for the end of a stream or for the budget. Chains and leaves without one take turns, so
+//! neither waits for the other to run out. What a stream keeps back (an incomplete leaf) holds no share;
 //! that floor of less than one leaf per stream is memory outside the budget. Waiting streams are served first come,
 //! first served.
 
@@ -64,7 +65,7 @@ impl HashPool {
             })
             .collect();
         let budget = Arc::new(Semaphore::new(BUDGET_BYTES));
-        Self { inner: Arc::new(Inner { queue, budget, threads, blocks: Blocks::default() }) }
+        Self { inner: Arc::new(Inner { queue, budget, threads }) }
     }
 
     /// Begins an empty stream.
@@ -76,7 +77,7 @@ impl HashPool {
     /// Buffers for what is to be hashed here.
     #[must_use]
     pub fn blocks(&self) -> &Blocks {
-        &self.inner.blocks
+        self.inner.queue.blocks()
     }
 
     /// Returns the hashes of leaves that follow each other, each of 1 MiB but for the last, which may be shorter: for the
@@ -107,7 +108,6 @@ struct Inner {
     queue: Arc<Queue>,
     budget: Arc<Semaphore>,
     threads: Vec<JoinHandle<()>>,
-    blocks: Blocks,
 }
 
 impl Drop for Inner {

@@ -92,7 +92,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     );
     let mut absent: [Option<String>; Peer::ALL.len()] = Default::default();
     let mut names = Peer::ALL.map(Peer::name);
-    for load in LOADS {
+    for load in LOADS.into_iter().filter(|load| options.wants_load(load.name)) {
         let mut cells: Vec<Cell> = load.clients.iter().map(|_| Cell::default()).collect();
         let count = match load.archives {
             Archives::Whole => (BYTES / load.size).min(DIFFERENT),
@@ -104,6 +104,10 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
             ceilings(options, &load, &payloads, &mut cells)?;
             for (number, peer) in Peer::ALL.into_iter().enumerate() {
                 if absent[number].is_some() {
+                    continue;
+                }
+                if options.alone && peer != Peer::Icefield {
+                    absent[number] = Some("measured alone".to_owned());
                     continue;
                 }
                 let home = TempDir::new_in(&options.folder)?;

@@ -72,7 +72,10 @@ impl HashStream {
         while !self.whole.is_empty() {
             self.queue_next().await;
         }
+        // Those of a chain do not wait anyhow.
+        let hurry = (!self.roles.linear).then(|| self.pool.inner.queue.hurry());
         let (leaves, chain) = self.progress.ended(self.queued).await;
+        drop(hurry);
         self.hashed(leaves, &chain)
     }
 
@@ -88,10 +91,14 @@ impl HashStream {
     async fn queue_next(&mut self) {
         let Some(leaf) = self.whole.front() else { return };
         let length = u32::try_from(leaf.len()).expect("a leaf is 1 MiB at most");
-        let permit = Arc::clone(&self.pool.inner.budget)
-            .acquire_many_owned(length)
-            .await
-            .expect("the budget is never closed");
+        let budget = &self.pool.inner.budget;
+        let permit = if let Ok(permit) = Arc::clone(budget).try_acquire_many_owned(length) {
+            permit
+        } else {
+            let _hurry = self.pool.inner.queue.hurry();
+            let permit = Arc::clone(budget).acquire_many_owned(length).await;
+            permit.expect("the budget is never closed")
+        };
         // From here on nothing waits, so a dropped future leaves the leaf either here or queued.
         let Some(bytes) = self.whole.pop_front() else { return };
         let leaf = Arc::new(Leaf::new(bytes, permit));
@@ -103,6 +110,9 @@ impl HashStream {
 impl Drop for HashStream {
     fn drop(&mut self) {
         self.progress.cancel();
+        if !self.roles.linear {
+            self.pool.inner.queue.forget_cancelled();
+        }
     }
 }
 

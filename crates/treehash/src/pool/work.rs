@@ -5,10 +5,12 @@ use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use crate::block::Blocks;
 use crate::chain::{self, Chain};
 use crate::hash::TreeHash;
 use crate::leaf::leaves;
@@ -21,6 +23,9 @@ const HELP_LEAVES_UNSHARED: usize = 2;
 
 /// Chains that a worker takes at once where they are too few for lanes of their own.
 const PAIR: usize = 2;
+
+/// How long a worker has nothing to do before it gives buffers back to the system.
+const REST: Duration = Duration::from_secs(1);
 
 /// The bytes of a queued leaf with their share of the budget, which is free again when both roles are done.
 pub(super) struct Leaf {
@@ -216,6 +221,7 @@ pub(super) struct Queue {
     workers: NonZeroUsize,
     work: Mutex<Work>,
     available: Condvar,
+    blocks: Blocks,
 }
 
 #[derive(Default)]
@@ -228,6 +234,8 @@ struct Work {
     behind: VecDeque<Arc<Progress>>,
     /// Chains and leaves take turns while there are both.
     leaves_next: bool,
+    /// Callers that can only go on when leaves are done. Without any, leaves wait for each other.
+    hurried: usize,
     /// Workers that wait for work.
     idle: usize,
     stopping: bool,
@@ -241,7 +249,16 @@ enum Turn {
 
 impl Queue {
     pub(super) fn new(workers: NonZeroUsize) -> Self {
-        Self { workers, work: Mutex::new(Work::default()), available: Condvar::new() }
+        Self {
+            workers,
+            work: Mutex::new(Work::default()),
+            available: Condvar::new(),
+            blocks: Blocks::default(),
+        }
+    }
+
+    pub(super) const fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// Queues the leaf `index` of a stream, with `linear` as a link of the chain. Leaves come in order.
@@ -261,9 +278,27 @@ impl Queue {
         } else {
             drop(state);
             let job = LeafJob { index, leaf, progress: Arc::clone(progress) };
-            lock(&self.work).leaves.push_back(job);
-            self.available.notify_one();
+            let mut work = lock(&self.work);
+            work.leaves.push_back(job);
+            if work.wants_leaves() {
+                self.available.notify_one();
+            }
         }
+    }
+
+    /// Keeps leaves from waiting for more of them, until what is returned is dropped.
+    pub(super) fn hurry(&self) -> Hurry<'_> {
+        let mut work = lock(&self.work);
+        work.hurried += 1;
+        if work.wants_leaves() {
+            self.available.notify_all();
+        }
+        Hurry { queue: self }
+    }
+
+    /// Lets go of leaves of streams that nobody waits for any more.
+    pub(super) fn forget_cancelled(&self) {
+        lock(&self.work).leaves.retain(|job| !job.progress.is_cancelled());
     }
 
     fn schedule<'a>(&self, streams: impl IntoIterator<Item = (&'a Arc<Progress>, Due)>) {
@@ -307,7 +342,18 @@ impl Queue {
                 return Some(turn);
             }
             work.idle += 1;
-            work = self.available.wait(work).unwrap_or_else(PoisonError::into_inner);
+            if self.blocks.are_at_rest() {
+                work = self.available.wait(work).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let waited = self.available.wait_timeout(work, REST);
+                let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                work = woken;
+                if timeout.timed_out() {
+                    drop(work);
+                    self.blocks.trim();
+                    work = lock(&self.work);
+                }
+            }
             work.idle -= 1;
         }
     }
@@ -344,6 +390,17 @@ impl Queue {
     }
 }
 
+/// Somebody waits for leaves.
+pub(super) struct Hurry<'a> {
+    queue: &'a Queue,
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        lock(&self.queue.work).hurried -= 1;
+    }
+}
+
 /// A chain in a worker's hand.
 struct Taken<'a> {
     progress: &'a Arc<Progress>,
@@ -372,8 +429,16 @@ fn hash_in_lanes(taken: &mut [Taken<'_>]) {
 }
 
 impl Work {
+    /// Whether there are leaves to be taken now: where lanes make many cost far less than each alone, few of them wait
+    /// for more as long as nobody waits for them.
+    fn wants_leaves(&self) -> bool {
+        let enough = if kernels().has_lanes(MAX_LANES) { MAX_LANES } else { 1 };
+        self.leaves.len() >= enough || (self.hurried > 0 && !self.leaves.is_empty())
+    }
+
     fn take(&mut self, workers: NonZeroUsize) -> Option<Turn> {
-        let chains_next = self.leaves.is_empty() || !self.leaves_next;
+        let wants_leaves = self.wants_leaves();
+        let chains_next = !wants_leaves || !self.leaves_next;
         if chains_next && !self.chains.is_empty() {
             self.leaves_next = true;
             // One alone is sooner done, and frees its share of the budget sooner, unless lanes make up for that: of many
@@ -389,7 +454,7 @@ impl Work {
             };
             return Some(Turn::Chains(self.chains.drain(..count).collect()));
         }
-        if !self.leaves.is_empty() {
+        if wants_leaves {
             self.leaves_next = false;
             // In lanes one worker is faster than several without, and the others are free for what else there is.
             let share = match self.leaves.len().min(MAX_LANES) {
@@ -426,7 +491,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arc, Bytes, HELP_LEAVES, Leaf, NonZeroUsize, Progress, Queue, Turn, hash_leaves, lock,
+        Arc, Bytes, HELP_LEAVES, Leaf, MAX_LANES, NonZeroUsize, Progress, Queue, Turn,
+        hash_leaves, kernels, lock,
     };
     use crate::{LEAF_SIZE, LinearHash, TreeHash};
     use tokio::sync::Semaphore;
@@ -480,12 +546,53 @@ mod tests {
             push(&queue, &Arc::default(), 0, true);
         }
         push(&queue, &Arc::default(), 0, false);
+        let _hurry = queue.hurry();
         assert!(matches!(take(&queue), Some(Turn::Chains(_))));
         assert!(matches!(take(&queue), Some(Turn::Leaves(_))));
         // One or two, as the machine has lanes.
         while let Some(turn) = take(&queue) {
             assert!(matches!(turn, Turn::Chains(_)));
         }
+    }
+
+    #[test]
+    fn few_leaves_wait_for_the_lanes_until_somebody_waits_for_them() {
+        let queue = Queue::new(NonZeroUsize::MIN);
+        let progress = Arc::default();
+        let leaves = |turn| match turn {
+            Some(Turn::Leaves(jobs)) => jobs.len(),
+            Some(_) => panic!("there are no chains"),
+            None => 0,
+        };
+        push(&queue, &progress, 0, false);
+        let few = leaves(take(&queue));
+        assert_eq!(few, usize::from(!kernels().has_lanes(MAX_LANES)));
+        let begun = 1;
+        for index in begun..=MAX_LANES {
+            push(&queue, &progress, index, false);
+        }
+        let mut taken = few;
+        while taken < MAX_LANES {
+            taken += leaves(take(&queue));
+        }
+        push(&queue, &progress, MAX_LANES + 1, false);
+        let hurry = queue.hurry();
+        while taken < MAX_LANES + 2 {
+            taken += leaves(take(&queue));
+        }
+        drop(hurry);
+        assert_eq!(lock(&queue.work).hurried, 0);
+    }
+
+    #[test]
+    fn leaves_of_a_cancelled_stream_do_not_wait() {
+        let queue = Queue::new(NonZeroUsize::MIN);
+        let [first, second] = <[Arc<Progress>; 2]>::default();
+        push(&queue, &first, 0, false);
+        push(&queue, &second, 0, false);
+        first.cancel();
+        queue.forget_cancelled();
+        assert_eq!(lock(&queue.work).leaves.len(), 1);
     }
 
     /// Of two streams with many leaves each, taken together as one worker does that is alone.
