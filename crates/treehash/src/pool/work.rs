@@ -491,8 +491,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Arc, Bytes, HELP_LEAVES, Leaf, MAX_LANES, NonZeroUsize, Progress, Queue, Turn,
-        hash_leaves, kernels, lock,
+        Arc, Bytes, HELP_LEAVES, Leaf, MAX_LANES, NonZeroUsize, Progress, Queue, Turn, hash_leaves,
+        kernels, lock,
     };
     use crate::{LEAF_SIZE, LinearHash, TreeHash};
     use tokio::sync::Semaphore;
