@@ -6,6 +6,9 @@ use clap::{Parser, Subcommand};
 
 use crate::guarded::Guarded;
 
+/// Why another program has no figures.
+pub(crate) const ALONE: &str = "measured alone";
+
 /// Measures icefield beside its peers. Everything happens on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "icefield-bench", version, args_conflicts_with_subcommands = true)]
@@ -26,7 +29,7 @@ pub(crate) struct Options {
     /// Of the server's loads only those with this in their names (may be repeated)
     #[arg(long, value_name = "WORD")]
     load: Vec<String>,
-    /// Load no other server beside it
+    /// Measure no other server or client beside it
     #[arg(long)]
     pub(crate) alone: bool,
     /// One round of little: shows that everything runs, says less about how fast

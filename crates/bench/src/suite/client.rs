@@ -14,7 +14,7 @@ use icefield_conformance::discard;
 use tempfile::TempDir;
 
 use crate::{
-    options::Options,
+    options::{ALONE, Options},
     process::{self, Cost},
     report::{Report, Section, tell},
     rounds::{mib, middle, ratio, times},
@@ -166,6 +166,11 @@ fn compare<const N: usize>(
     section: &mut Section,
     shown: impl Fn(&Cost, f64) -> String,
 ) -> Result<Option<Cost>> {
+    if world.options.alone {
+        for sender in &mut senders[1..] {
+            sender.commands = Err(anyhow::anyhow!(ALONE));
+        }
+    }
     let mut costs = [const { Vec::new() }; N];
     for round in 0..world.options.rounds() {
         tell(&format!("  round {}", round + 1));

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::{
     ceiling,
     load::{self, Limit, Outcome},
-    options::Options,
+    options::{ALONE, Options},
     peers::{self, Peer},
     report::{Report, Section, tell},
     rounds::{median, megabytes, mib, middle, millis, percent, ratio, times},
@@ -107,7 +107,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
                     continue;
                 }
                 if options.alone && peer != Peer::Icefield {
-                    absent[number] = Some("measured alone".to_owned());
+                    absent[number] = Some(ALONE.to_owned());
                     continue;
                 }
                 let home = TempDir::new_in(&options.folder)?;
