@@ -98,6 +98,8 @@ pub struct Limits {
     pub smallest_part: PartSize,
     /// The largest archive in bytes.
     pub largest_archive_bytes: u64,
+    /// The smallest size of parts that is chosen unasked, where the line is not too thin for it.
+    pub usual_part_bytes: u64,
     /// The largest size of parts that is chosen unasked: what a line is through with before anybody loses patience.
     pub unasked_part_bytes: u64,
 }
@@ -107,6 +109,9 @@ const SECONDS_PER_PART: f64 = 10.0;
 
 /// Parts that share the line.
 const PARTS_ON_THE_LINE: f64 = 4.0;
+
+/// The smallest parts that are chosen unasked.
+const USUAL_PART_BYTES: u64 = 8 << 20;
 
 /// The largest parts that are chosen unasked, as long as 10,000 of them are enough.
 const UNASKED_PART_BYTES: u64 = 128 << 20;
@@ -122,6 +127,7 @@ impl Limits {
         Self {
             smallest_part,
             largest_archive_bytes: MAX_ARCHIVE_SIZE_BYTES,
+            usual_part_bytes: USUAL_PART_BYTES,
             unasked_part_bytes: UNASKED_PART_BYTES,
         }
     }

@@ -13,7 +13,8 @@ use futures_util::{StreamExt as _, stream};
 use icefield_client::{
     administration::Administration,
     target::{
-        Archived, Body, ListedPart, NewArchive, Output, PartMark, StoredPart, Target, TargetError,
+        Archived, Body, Limits, ListedPart, NewArchive, Output, PartMark, StoredPart, Target,
+        TargetError,
     },
 };
 use icefield_engine::{
@@ -25,6 +26,9 @@ use icefield_protocol::{
 };
 use icefield_store::{Identity, Store, StoreError};
 use icefield_treehash::TreeHash;
+
+/// The smallest size of parts that is chosen unasked.
+const USUAL_PART_BYTES: u64 = 32 << 20;
 
 /// A store on this machine, used as its first account.
 #[derive(Debug)]
@@ -127,6 +131,11 @@ impl Target for Embedded {
     /// An inventory is made of what the store has at that moment.
     fn inventory_lag(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// No line breaks on the way: larger parts cost fewer files and syncs.
+    fn limits(&self) -> Limits {
+        Limits { usual_part_bytes: USUAL_PART_BYTES, ..Limits::of_vaults() }
     }
 
     fn administration(&self) -> Option<&dyn Administration> {

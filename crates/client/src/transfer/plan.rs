@@ -2,7 +2,7 @@
 //!
 //! The defaults weigh three things against each other: few requests (each costs a fee and a round trip), little to send
 //! again after a break, and the service's 10,000 parts. So up to 64 MiB go in one request, and parts are about a
-//! two-thousandth of the file, from 8 to 128 MiB, larger only where 10,000 parts would not do.
+//! two-thousandth of the file, from 8 (where the target wants no more) to 128 MiB, larger only where 10,000 parts would not do.
 
 use icefield_protocol::{
     ByteRange, PartSize,
@@ -13,9 +13,6 @@ use crate::target::Limits;
 
 /// Largest file that goes in one request.
 pub const SINGLE_MAX_BYTES: u64 = 64 << 20;
-
-/// Smallest part size that is chosen unasked.
-const PART_FLOOR_BYTES: u64 = 8 << 20;
 
 /// Number of parts aimed at between floor and ceiling.
 const PARTS_AIMED_AT: u64 = 2000;
@@ -96,7 +93,7 @@ pub fn plan(size: u64, wished: Option<PartSize>, limits: Limits) -> Result<Plan,
 
 fn part_size(size: u64, wished: Option<PartSize>, limits: Limits) -> PartSize {
     let aimed = size.div_ceil(PARTS_AIMED_AT).next_power_of_two();
-    let unasked = aimed.max(PART_FLOOR_BYTES).min(limits.unasked_part_bytes);
+    let unasked = aimed.max(limits.usual_part_bytes).min(limits.unasked_part_bytes);
     let chosen = wished.map_or(unasked.max(limits.smallest_part.bytes()), PartSize::bytes);
     let needed = size.div_ceil(MAX_PARTS).next_power_of_two().max(MIN_PART_SIZE_BYTES);
     PartSize::new(chosen.max(needed).min(MAX_PART_SIZE_BYTES))
