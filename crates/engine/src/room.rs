@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use icefield_treehash::LEAF_SIZE;
+use icefield_treehash::{LEAF_SIZE, LEAF_SIZE_BYTES};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes that small archives on their way in may keep together.
@@ -77,6 +77,8 @@ impl Room {
     pub(crate) fn for_file(&self, size: u64) -> Option<(Taken, usize)> {
         let [most, least] = FILE_BYTES;
         let bytes = if self.is_plenty() { most } else { least };
+        // A few bytes are put together in a buffer of a whole leaf, too.
+        let size = size.checked_next_multiple_of(LEAF_SIZE_BYTES)?;
         Some((self.take(size.min(bytes as u64))?, bytes - LEAF_SIZE))
     }
 }

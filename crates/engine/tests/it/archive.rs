@@ -354,6 +354,28 @@ async fn what_is_collected_for_files_is_bounded_over_all_of_them() {
 
 /// An output cannot be verified with less than a MiB, so slow receivers took as many as there were connections.
 #[tokio::test]
+async fn a_part_of_a_few_bytes_takes_the_room_of_the_leaf_that_it_is_put_together_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::in_folder(dir.path()).await;
+    let written = async || world.engine.store().payload().used_bytes().await.unwrap().1;
+    let upload = world.initiate().await;
+    let range = ByteRange::new(0, 1).unwrap();
+    let mut parts = Vec::new();
+    for _ in 0..97 {
+        let part =
+            world.engine.receive_part(&world.account, &world.vault, &upload, range, false).await;
+        let mut part = part.unwrap();
+        part.write(Bytes::from_static(b"1")).await.unwrap();
+        parts.push(part);
+    }
+    assert_eq!(written().await, 1, "the last one has no room");
+    for mut part in [parts.pop().unwrap(), parts.remove(0)] {
+        part.write(Bytes::from_static(b"2")).await.unwrap();
+        part.commit(Some(tree_hash(b"12"))).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn outputs_beyond_the_room_for_all_of_them_are_to_be_asked_for_again() {
     let world = World::new().await;
     let body = bytes(1, 3 * MIB);
