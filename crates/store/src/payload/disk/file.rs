@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join;
 use icefield_treehash::{HashPool, LEAF_SIZE, LEAF_SIZE_BYTES, TreeHash};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -317,9 +318,28 @@ impl FileReader {
         first: u64,
         count: usize,
     ) -> Result<(Vec<Bytes>, Option<StoreError>), StoreError> {
+        // By two threads, so that neither disk nor hashing wait long for the other.
+        let half = count.div_ceil(2);
+        let (begin, end) =
+            join(self.read_begin(first, half), self.read_begin(first + half as u64, count - half))
+                .await;
+        let mut read = begin?;
+        if read.len() == half {
+            read.append(&mut end?);
+        }
+        let short = (read.len() < count)
+            .then(|| self.damaged(first + read.len() as u64, "shorter than recorded"));
+        Ok((read, short))
+    }
+
+    /// Reads MiBs, as many as are whole.
+    async fn read_begin(&self, first: u64, count: usize) -> Result<Vec<Bytes>, StoreError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let (disk, file, id) = (Arc::clone(&self.disk), Arc::clone(&self.file), self.id);
         let (size, blocks) = (self.size, self.hashing.blocks().clone());
-        let read = blocking(move || {
+        blocking(move || {
             let mut read = Vec::with_capacity(count);
             for index in (first..).take(count) {
                 let offset = index * LEAF_SIZE_BYTES;
@@ -337,11 +357,8 @@ impl FileReader {
                 read.push(bytes);
             }
             Ok(read)
-        });
-        let read = read.await?;
-        let short = (read.len() < count)
-            .then(|| self.damaged(first + read.len() as u64, "shorter than recorded"));
-        Ok((read, short))
+        })
+        .await
     }
 
     fn damaged(&self, index: u64, what: &str) -> StoreError {
