@@ -210,7 +210,11 @@ impl VolumeFile for NewFile {
     }
 
     fn write_past_memory(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if self.past.write(bytes, offset)? { Ok(()) } else { self.file.write_at(bytes, offset) }
+        if self.past.write(&self.file, bytes, offset)? {
+            Ok(())
+        } else {
+            self.file.write_at(bytes, offset)
+        }
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -238,7 +242,7 @@ mod past_memory {
     use std::{
         fs::{File, OpenOptions},
         io,
-        os::unix::fs::OpenOptionsExt as _,
+        os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
         path::PathBuf,
         sync::{
             OnceLock,
@@ -265,17 +269,22 @@ mod past_memory {
             Self { path, file: OnceLock::new(), refused: AtomicBool::new(false) }
         }
 
-        /// Writes the bytes, or tells that there is no way for them.
-        pub(super) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<bool> {
+        /// Writes the bytes to the file that is open as `of`, or tells that there is no way for them.
+        pub(super) fn write(&self, of: &File, bytes: &[u8], offset: u64) -> io::Result<bool> {
             let lies_well = bytes.as_ptr().align_offset(BLOCK_ALIGNMENT) == 0
                 && bytes.len().is_multiple_of(BLOCK_ALIGNMENT)
                 && offset.is_multiple_of(BLOCK_ALIGNMENT as u64);
             if !lies_well || self.refused.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            let Some(file) = self.file.get_or_init(|| self.open()) else { return Ok(false) };
+            let Some(file) = self.file.get_or_init(|| self.open(of)) else { return Ok(false) };
             match positioned::write_all(file, bytes, offset) {
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {
+                Err(error)
+                    if matches!(
+                        Errno::from_io_error(&error),
+                        Some(Errno::INVAL | Errno::OPNOTSUPP)
+                    ) =>
+                {
                     self.refused.store(true, Ordering::Relaxed);
                     Ok(false)
                 }
@@ -283,10 +292,13 @@ mod past_memory {
             }
         }
 
-        /// Not all file systems have it; a file that cannot be opened is written in the ordinary way.
-        fn open(&self) -> Option<File> {
+        /// Not all file systems have it; a file that cannot be opened is written in the ordinary way, and so is one that
+        /// is not at its path any more: what is synced is the other.
+        fn open(&self, of: &File) -> Option<File> {
             let flags = OFlags::DIRECT.bits().cast_signed();
-            OpenOptions::new().write(true).custom_flags(flags).open(&self.path).ok()
+            let file = OpenOptions::new().write(true).custom_flags(flags).open(&self.path).ok()?;
+            let (same, other) = (of.metadata().ok()?, file.metadata().ok()?);
+            ((same.dev(), same.ino()) == (other.dev(), other.ino())).then_some(file)
         }
     }
 }
@@ -305,7 +317,12 @@ mod past_memory {
         }
 
         #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as on Linux")]
-        pub(super) fn write(&self, _bytes: &[u8], _offset: u64) -> io::Result<bool> {
+        pub(super) fn write(
+            &self,
+            _of: &std::fs::File,
+            _bytes: &[u8],
+            _offset: u64,
+        ) -> io::Result<bool> {
             Ok(false)
         }
     }
