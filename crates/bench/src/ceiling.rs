@@ -19,30 +19,39 @@ use tokio::{runtime::Builder, task::JoinSet};
 /// What is hashed at least, so that it takes a time that can be measured.
 const HASH_BYTES: usize = 256 << 20;
 
+/// How often hashing is measured: it takes moments, and what disturbs one of them is no limit.
+const HASH_ROUNDS: usize = 3;
+
 /// Returns how many bytes a second all cores hash in so many streams at once of that length, for both hashes or the tree
 /// hash.
 pub(crate) fn hash(payload: &Bytes, streams: usize, linear: bool) -> Result<f64> {
     let pool = HashPool::new(available_parallelism().unwrap_or(NonZeroUsize::MIN));
     let runtime = Builder::new_current_thread().build()?;
-    runtime.block_on(async {
-        let begin = Instant::now();
-        let mut running = JoinSet::new();
-        let each = HASH_BYTES.div_ceil(streams * payload.len());
-        for _ in 0..streams {
-            let (pool, bytes) = (pool.clone(), payload.clone());
-            running.spawn(async move {
-                for _ in 0..each {
-                    let mut stream = pool.start(Roles { linear });
-                    stream.submit(bytes.clone()).await;
-                    stream.finish().await;
-                }
-            });
-        }
-        while let Some(ended) = running.join_next().await {
-            ended?;
-        }
-        Ok((each * streams * payload.len()) as f64 / begin.elapsed().as_secs_f64())
-    })
+    let mut best = 0.0_f64;
+    for _ in 0..HASH_ROUNDS {
+        best = best.max(runtime.block_on(hash_once(&pool, payload, streams, linear))?);
+    }
+    Ok(best)
+}
+
+async fn hash_once(pool: &HashPool, payload: &Bytes, streams: usize, linear: bool) -> Result<f64> {
+    let begin = Instant::now();
+    let mut running = JoinSet::new();
+    let each = HASH_BYTES.div_ceil(streams * payload.len());
+    for _ in 0..streams {
+        let (pool, bytes) = (pool.clone(), payload.clone());
+        running.spawn(async move {
+            for _ in 0..each {
+                let mut stream = pool.start(Roles { linear });
+                stream.submit(bytes.clone()).await;
+                stream.finish().await;
+            }
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended?;
+    }
+    Ok((each * streams * payload.len()) as f64 / begin.elapsed().as_secs_f64())
 }
 
 /// Returns how many bytes a second the disk of `folder` takes in as many files of that length at once, each synced at
