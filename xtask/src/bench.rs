@@ -33,6 +33,23 @@ pub(crate) fn bench(arguments: &[&str]) -> Result<()> {
     steps.finish()
 }
 
+/// Runs what fails when something has become slower than it is said to be, and can be told on a busy machine: ratios within one
+/// run, and instructions that are counted.
+pub(crate) fn guards(steps: &mut Steps, icefield: &Path) -> Result<()> {
+    let mut kernels =
+        cargo(&["bench", "--locked", "--quiet", "-p", "icefield-treehash", "--bench", "guard"]);
+    steps.run("kernels beside the library", &mut kernels);
+    let mut build = cargo(&["build", "--release", "--locked", "-p", "icefield-bench"]);
+    if steps.run("release build of icefield-bench", &mut build) {
+        let folder = icefield.parent().and_then(Path::parent).context("no target folder")?;
+        let mut command = std::process::Command::new(release_binary("icefield-bench")?);
+        command.args(["--only", "guard", "--icefield"]).arg(icefield);
+        command.arg("--folder").arg(folder.join("bench"));
+        steps.run("instructions", &mut command);
+    }
+    Ok(())
+}
+
 /// Runs every benchmark whose name contains one of the words of `filter`, or all.
 fn benchmarks(steps: &mut Steps, filter: &[&str]) -> Result<()> {
     let crates = root().join("crates");

@@ -4,6 +4,8 @@
 //! is handed to them in `ICEFIELD_BIN`. The tests proper come last, so that the test runner's own
 //! summary stands at the end of the output. Clients of other people are provided by [`tools`].
 //!
+//! Before them run the guards of speed: ratios and counted instructions, which do not depend on what else the machine does.
+//!
 //! Tests that need minutes or gigabytes are marked `#[ignore = "long"]` and run with `--long` only.
 
 use std::{
@@ -14,6 +16,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    bench::guards,
     steps::{Steps, cargo, has_cargo_command},
     tools,
 };
@@ -35,6 +38,10 @@ pub(crate) fn test(length: Length, filter: &[&str]) -> Result<()> {
         .run("release build", &mut cargo(&["build", "--release", "--locked", "-p", "icefield"]))
     {
         return steps.finish();
+    }
+
+    if filter.is_empty() {
+        guards(&mut steps, &binary)?;
     }
 
     let mut doctests = cargo(&["test", "--workspace", "--doc", "--locked", "--quiet", "--"]);

@@ -107,8 +107,13 @@ impl Server {
 
     /// Starts `icefield serve` on a store in the folder `data`.
     pub(crate) fn icefield(program: &Path, data: &Path) -> Result<Self> {
+        Self::icefield_by(Command::new(program), data)
+    }
+
+    /// The same, with the program, or what runs it, already in the command.
+    pub(crate) fn icefield_by(mut command: Command, data: &Path) -> Result<Self> {
         let begin = Instant::now();
-        let mut child = Command::new(program)
+        let mut child = command
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("ICEFIELD_MASTER_KEY_FILE", data.with_extension("key"))
