@@ -12,7 +12,7 @@ use crate::{
     compaction::{PackOutcome, tests::compact},
     document::{DocumentEntry, DocumentName},
     entry::{ArchiveNumber, Content, Entry, Extent, Outcome, PayloadId, VaultNumber},
-    error::StoreError,
+    error::{Damage, StoreError},
     ledger::{MemoryLedger, Stored},
     open::identify,
     payload::{
@@ -33,12 +33,23 @@ pub(crate) async fn open(
     volume: &SimulatedVolume,
     ledger: &Arc<MemoryLedger>,
 ) -> Result<Store, StoreError> {
+    Store::start(parts(volume, ledger)?).await
+}
+
+/// What is wrong with a store that is only looked at.
+pub(crate) async fn damage(volume: &SimulatedVolume, ledger: &Arc<MemoryLedger>) -> Vec<Damage> {
+    let store = Store::look_at(parts(volume, ledger).unwrap()).await.unwrap();
+    let report = check(&store, &mut |_| {}).await.unwrap();
+    report.problems.into_iter().map(|problem| problem.damage).collect()
+}
+
+fn parts(volume: &SimulatedVolume, ledger: &Arc<MemoryLedger>) -> Result<Parts, StoreError> {
     let disk = Arc::new(Disk::new(Arc::new(volume.clone())));
     let now = Timestamp::from_unix_millis(1_700_000_000_000);
     let (identity, keys) = identify(&disk, now)?;
     let hashing = HashPool::new(NonZeroUsize::MIN);
     let payload = DiskPayload::new(Arc::clone(&disk), hashing.clone(), PACK_BYTES);
-    Store::start(Parts {
+    Ok(Parts {
         payload: Arc::new(payload),
         ledger: Arc::<MemoryLedger>::clone(ledger),
         identity,
@@ -47,7 +58,6 @@ pub(crate) async fn open(
         clock: Arc::new(ManualClock::new(now)),
         home: Some(Home { disk, lock: None, database: None }),
     })
-    .await
 }
 
 /// What the callers were told, and what may have happened beyond it.

@@ -15,6 +15,7 @@
 pub(crate) mod fenced;
 mod file;
 mod gaps;
+mod leftover;
 mod log;
 mod pack;
 mod record;
@@ -126,7 +127,12 @@ impl Payload for DiskPayload {
 
     async fn check_packs(&self, cold: bool) -> Result<Vec<Damage>, StoreError> {
         let log = Arc::clone(&self.log);
-        blocking(move || log.packs().check_gaps(cold)).await
+        blocking(move || {
+            let mut found = log.packs().check_gaps(cold)?;
+            found.extend(leftover::check(log.packs())?);
+            Ok(found)
+        })
+        .await
     }
 
     async fn create(&self, id: PayloadId) -> Result<Box<dyn PayloadWriter>, StoreError> {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Of several files of one pack the one of the lowest generation counts: it is removed only when the next one is durable and
-//! was verified. So what is beside it was left by a compaction that a crash has interrupted, perhaps torn.
+//! was verified. What becomes of the others is in [`leftover`](super::leftover).
 
 use std::{
     collections::BTreeMap,
@@ -119,41 +119,6 @@ impl Packs {
             gaps = Some(read.ok_or_else(|| damaged(&path, "its lists of gaps are damaged"))?);
         }
         Ok(Some(PackFile { number, generation, path, file, gaps }))
-    }
-
-    /// Removes what interrupted compactions left. Names are durable after the next sync of the folder only.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged`, with nothing removed, when two files of a pack are not of the same pack: then somebody has put one there.
-    pub(super) fn remove_leftovers(&self) -> Result<(), StoreError> {
-        for (number, generations) in self.list()? {
-            let Some((current, left)) = generations.split_first() else { continue };
-            for generation in left {
-                self.remove_leftover(number, *current, *generation)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_leftover(&self, number: u32, current: u32, left: u32) -> Result<(), StoreError> {
-        let path = pack_path(number, left);
-        let Some(current) = self.open_generation(number, current)? else { return Ok(()) };
-        match self.open_generation(number, left) {
-            Ok(Some(left)) if left.len(&self.disk)? != current.len(&self.disk)? => {
-                let what = format!(
-                    "not the same pack as {}: move the one away that was put there, from a backup perhaps",
-                    current.path
-                );
-                return Err(damaged(&path, what));
-            }
-            // Torn: the compaction that wrote it did not come to its end.
-            Ok(_) | Err(StoreError::Damaged(_)) => {}
-            Err(error) => return Err(error),
-        }
-        self.disk.writable()?;
-        tracing::info!(path, "removing what an interrupted compaction left");
-        self.disk.volume().remove(&path).map_err(|error| self.disk.failed("removing", &path, error))
     }
 
     /// Removes the file of a pack, if the new one, which is durable and was verified, is in its place, and lets readers find

@@ -17,6 +17,7 @@ use crate::{
         LogPosition, RecordPlace, ReplayPage, Replayed,
         disk::{
             fenced::Disk,
+            leftover,
             pack::{PackFile, Packs, pack_path, parse_name},
             record::{self, HEADER_LEN, Header, MAGIC},
             volume::{Access, VolumeFile},
@@ -132,7 +133,7 @@ pub(super) fn page(
 ///
 /// What an interrupted compaction left is removed before.
 pub(super) fn settle(packs: &Packs, from: LogPosition) -> Result<(), StoreError> {
-    packs.remove_leftovers()?;
+    leftover::remove(packs)?;
     let Some((last, generations)) = packs.list()?.pop_last() else { return Ok(()) };
     let disk = &**packs.disk();
     if generations.iter().any(|generation| *generation > 0) {

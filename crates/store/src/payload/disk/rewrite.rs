@@ -298,7 +298,7 @@ impl Rewrite {
 
 /// Reads records from `at` on, about so many bytes, and verifies every byte of them, but for the bodies of which `visit` says
 /// that nobody needs them.
-fn walk(
+pub(super) fn walk(
     packs: &Packs,
     file: &Arc<PackFile>,
     at: &mut u64,
@@ -400,7 +400,7 @@ fn gap_of(at: u64, header: &Header) -> Option<Gap> {
     (bytes > 0).then_some(Gap { offset, bytes })
 }
 
-fn is_gap(file: &PackFile, at: u64, header: &Header) -> bool {
+pub(super) fn is_gap(file: &PackFile, at: u64, header: &Header) -> bool {
     gap_of(at, header).is_some_and(|gap| file.is_gap(gap.offset.into(), gap.bytes.into()))
 }
 
