@@ -57,6 +57,10 @@ pub enum PackOutcome {
     Locked(VaultNumber),
     /// Something in it is not as it was stored, or not as the ledger has it: nothing of it was changed.
     Damaged(Damage),
+    /// There is no room for the new file beside the old one: nothing of it was changed.
+    NoRoom,
+    /// Reading it, or writing the new file, failed, and why.
+    Failed(String),
 }
 
 /// Compacts a store, pack after pack. One at a time works, whoever has them.
@@ -65,9 +69,8 @@ pub struct Compaction {
     store: Store,
     locks: Arc<dyn VaultLocks>,
     work: Option<Work>,
-    /// Packs that were left alone, or had no room, and how much of them was dead then: with no more of it, they are not looked
-    /// at again.
-    left_alone: BTreeMap<u32, u64>,
+    /// Packs that were left alone, how much of them was dead then, and why.
+    left_alone: BTreeMap<u32, (u64, PackOutcome)>,
 }
 
 /// A pack that is being compacted.
@@ -80,6 +83,13 @@ struct Work {
     survey: Option<Survey>,
 }
 
+/// A pack whose turn it is.
+struct Begun {
+    pack: u32,
+    dead_bytes: u64,
+    work: Result<Work, StoreError>,
+}
+
 impl Compaction {
     /// Returns a compaction that has looked at no pack yet. `locks` is asked before anything of a pack is changed.
     pub fn new(store: &Store, locks: Arc<dyn VaultLocks>) -> Self {
@@ -89,69 +99,94 @@ impl Compaction {
     /// Goes on with a pack, or with the next one that is worth it: sealed, known to the ledger to its end, and at least
     /// half of its file dead. Dropping the future, or the compaction, gives up the pack; nothing is lost by that.
     ///
+    /// What goes wrong with a pack is its outcome, and the next one gets its turn.
+    ///
     /// # Errors
     ///
-    /// `Closed` for a store that is closed, or only looked at; `Full` without room for the new pack beside the old one;
-    /// `Fenced` after a sync that failed; those of the ledger.
+    /// `Closed` for a store that is closed, or only looked at; `Fenced` after a sync that failed; those of the ledger.
     pub async fn step(&mut self, budget_bytes: u64) -> Result<CompactionStep, StoreError> {
-        let work = match self.work.take() {
-            Some(work) => work,
+        let begun = match self.work.take() {
+            Some(work) => Begun { pack: work.pack, dead_bytes: work.dead_bytes, work: Ok(work) },
             None => match self.next().await? {
-                Some(work) => work,
-                None => return Ok(CompactionStep { is_idle: true, ..CompactionStep::default() }),
+                Some(begun) => begun,
+                None => {
+                    self.try_again_without_room();
+                    return Ok(CompactionStep { is_idle: true, ..CompactionStep::default() });
+                }
             },
         };
-        let (pack, dead_bytes) = (work.pack, work.dead_bytes);
-        let outcome = match self.go_on(work, budget_bytes).await {
-            Ok(outcome) => outcome,
-            Err(StoreError::Damaged(damage)) => Some(PackOutcome::Damaged(damage)),
-            Err(error @ StoreError::NewerRecord { .. }) => {
-                let place = format!("pack {pack:08x}");
-                let damage = Damage { place, leaf: None, what: error.to_string() };
-                Some(PackOutcome::Damaged(damage))
-            }
-            Err(error) => {
-                if matches!(error, StoreError::Full { .. }) {
-                    // Trying again and again would take the room from those who store something.
-                    self.left_alone.insert(pack, dead_bytes);
-                }
-                return Err(error);
-            }
+        let Begun { pack, dead_bytes, work } = begun;
+        let gone_on = match work {
+            Ok(work) => self.go_on(work, budget_bytes).await,
+            Err(error) => Err(error),
         };
-        if matches!(outcome, Some(PackOutcome::Locked(_) | PackOutcome::Damaged(_))) {
-            self.left_alone.insert(pack, dead_bytes);
+        let outcome = match gone_on {
+            Ok(outcome) => outcome,
+            Err(error) => Some(outcome_of(pack, error)?),
+        };
+        match &outcome {
+            None => {}
+            Some(PackOutcome::Shorter(_)) => self.try_again_without_room(),
+            Some(why) => drop(self.left_alone.insert(pack, (dead_bytes, why.clone()))),
         }
         let pack = outcome.map(|outcome| (pack, outcome));
         Ok(CompactionStep { bytes: budget_bytes, pack, is_idle: false })
     }
 
     /// Finds the next pack and begins with it.
-    async fn next(&mut self) -> Result<Option<Work>, StoreError> {
+    async fn next(&mut self) -> Result<Option<Begun>, StoreError> {
         let held = Arc::new(self.store.hold_for_compaction().await?);
-        let (ledger, payload) = (&**self.store.ledger(), &**self.store.payload());
+        let (ledger, payload) = (self.store.ledger(), self.store.payload());
         let applied = ledger.mark().await?;
         let sealed: BTreeMap<u32, u64> = payload.sealed_packs().await?.into_iter().collect();
         for (pack, dead_bytes) in ledger.dead_packs().await? {
             let Some(file_bytes) = sealed.get(&pack).copied() else { continue };
-            let is_worthwhile = |dead_bytes: u64| dead_bytes >= file_bytes / WORTHWHILE_PART;
+            let worthwhile_bytes = file_bytes / WORTHWHILE_PART;
             if pack >= applied.pack
-                || !is_worthwhile(dead_bytes)
-                || self.left_alone.get(&pack) == Some(&dead_bytes)
+                || dead_bytes < worthwhile_bytes
+                || self.stays_alone(pack, dead_bytes).await?
             {
                 continue;
             }
-            forget_dropped(payload, ledger, pack).await?;
-            let dead = dead_bodies(ledger, pack).await?;
-            let dead_bytes = dead.iter().map(|body| body.bytes).sum();
-            if !is_worthwhile(dead_bytes) {
-                continue;
-            }
-            let rewrite = payload.rewrite(pack, dead, Arc::<Held>::clone(&held)).await?;
-            if let Some(rewrite) = rewrite {
-                return Ok(Some(Work { pack, dead_bytes, rewrite, survey: None }));
+            let work = self.begin(pack, worthwhile_bytes, &held).await;
+            if let Some(work) = work.transpose() {
+                let dead_bytes = work.as_ref().map_or(dead_bytes, |work| work.dead_bytes);
+                return Ok(Some(Begun { pack, dead_bytes, work }));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a pack was left alone and would be again, as far as can be told without reading it.
+    async fn stays_alone(&self, pack: u32, dead_bytes: u64) -> Result<bool, StoreError> {
+        match self.left_alone.get(&pack) {
+            None => Ok(false),
+            Some((_, PackOutcome::Locked(vault))) => self.locks.is_locked(*vault).await,
+            Some((then, _)) => Ok(*then == dead_bytes),
+        }
+    }
+
+    /// Forgets which packs had no room: there may be some by now.
+    fn try_again_without_room(&mut self) {
+        self.left_alone.retain(|_, (_, why)| *why != PackOutcome::NoRoom);
+    }
+
+    /// Begins with a pack, if so many bytes of it are dead when all is known.
+    async fn begin(
+        &self,
+        pack: u32,
+        worthwhile_bytes: u64,
+        held: &Arc<Held>,
+    ) -> Result<Option<Work>, StoreError> {
+        let (ledger, payload) = (&**self.store.ledger(), &**self.store.payload());
+        forget_dropped(payload, ledger, pack).await?;
+        let dead = dead_bodies(ledger, pack).await?;
+        let dead_bytes = dead.iter().map(|body| body.bytes).sum();
+        if dead_bytes < worthwhile_bytes {
+            return Ok(None);
+        }
+        let rewrite = payload.rewrite(pack, dead, Arc::<Held>::clone(held)).await?;
+        Ok(rewrite.map(|rewrite| Work { pack, dead_bytes, rewrite, survey: None }))
     }
 
     /// Does a part of the work. `None` when there is more of it.
@@ -211,6 +246,29 @@ impl Compaction {
             }
         }
         Ok(())
+    }
+}
+
+/// What an error says of the pack that it came with; other errors are not of a pack.
+fn outcome_of(pack: u32, error: StoreError) -> Result<PackOutcome, StoreError> {
+    match error {
+        StoreError::Damaged(damage) => Ok(PackOutcome::Damaged(damage)),
+        StoreError::NewerRecord { .. } => {
+            let place = format!("pack {pack:08x}");
+            Ok(PackOutcome::Damaged(Damage { place, leaf: None, what: error.to_string() }))
+        }
+        StoreError::Full { .. } => Ok(PackOutcome::NoRoom),
+        StoreError::Io { ref source, .. } => Ok(PackOutcome::Failed(format!("{error}: {source}"))),
+        StoreError::Missing(_)
+        | StoreError::Fenced
+        | StoreError::InUse { .. }
+        | StoreError::NewerFormat { .. }
+        | StoreError::NotAStore { .. }
+        | StoreError::LedgerMissing { .. }
+        | StoreError::Ledger { .. }
+        | StoreError::UnfitDocument { .. }
+        | StoreError::RegionDiffers { .. }
+        | StoreError::Closed => Err(error),
     }
 }
 

@@ -92,8 +92,10 @@ impl Record for ScrubProblemRecord {
 }
 
 impl Record for CompactedRecord {
-    const COLUMNS: &'static [&'static str] = &["pack", "freed_bytes", "left_alone", "damaged"];
-    const HEADINGS: &'static [&'static str] = &["PACK", "GIVEN BACK", "LEFT ALONE", "DAMAGED"];
+    const COLUMNS: &'static [&'static str] =
+        &["pack", "freed_bytes", "left_alone", "damaged", "failed"];
+    const HEADINGS: &'static [&'static str] =
+        &["PACK", "GIVEN BACK", "LEFT ALONE", "DAMAGED", "FAILED"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -101,6 +103,7 @@ impl Record for CompactedRecord {
             size(self.freed_bytes),
             self.left_alone.clone().unwrap_or_default(),
             if self.damaged { "yes" } else { "" }.to_owned(),
+            if self.failed { "yes" } else { "" }.to_owned(),
         ]
     }
 }
@@ -359,9 +362,9 @@ async fn compact(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     });
     if packs.iter().any(|pack| pack.damaged) {
         session.progress.note(DAMAGE_HINT);
-        return Ok(Exit::Some);
     }
-    Ok(Exit::Done)
+    let all = !packs.iter().any(|pack| pack.damaged || pack.failed);
+    Ok(if all { Exit::Done } else { Exit::Some })
 }
 
 async fn stat(data: &Data, session: &Session) -> anyhow::Result<Exit> {

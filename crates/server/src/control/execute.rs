@@ -276,6 +276,8 @@ impl Administrator {
         loop {
             let step = compaction.step(COMPACTION_STEP_BYTES).await?;
             if let Some((pack, outcome)) = step.pack {
+                // It may have been tried before, without room.
+                packs.retain(|known: &CompactedRecord| known.pack != pack);
                 packs.push(self.compacted(pack, outcome).await?);
             }
             if step.is_idle {
@@ -290,18 +292,29 @@ impl Administrator {
         pack: u32,
         outcome: PackOutcome,
     ) -> Result<CompactedRecord, EngineError> {
-        let left =
-            |why, damaged| CompactedRecord { pack, freed_bytes: 0, left_alone: Some(why), damaged };
+        let record = CompactedRecord {
+            pack,
+            freed_bytes: 0,
+            left_alone: None,
+            damaged: false,
+            failed: false,
+        };
+        let left = |why| CompactedRecord { left_alone: Some(why), ..record.clone() };
         Ok(match outcome {
-            PackOutcome::Shorter(freed_bytes) => {
-                CompactedRecord { pack, freed_bytes, left_alone: None, damaged: false }
-            }
+            PackOutcome::Shorter(freed_bytes) => CompactedRecord { freed_bytes, ..record },
             PackOutcome::Locked(vault) => {
                 let row = self.engine.store().ledger().vault_by_number(vault).await?;
                 let name = row.map_or_else(|| vault.to_string(), |row| row.name.to_string());
-                left(format!("it has archives of vault {name}, which has a lock"), false)
+                left(format!("it has archives of vault {name}, which has a lock"))
             }
-            PackOutcome::Damaged(damage) => left(damage.to_string(), true),
+            PackOutcome::Damaged(damage) => {
+                CompactedRecord { damaged: true, ..left(damage.to_string()) }
+            }
+            PackOutcome::NoRoom => {
+                let why = "there is no room for its new file: free some space, then run the same command again";
+                CompactedRecord { failed: true, ..left(why.to_owned()) }
+            }
+            PackOutcome::Failed(why) => CompactedRecord { failed: true, ..left(why) },
         })
     }
 }

@@ -404,4 +404,6 @@ pub struct CompactedRecord {
     pub left_alone: Option<String>,
     /// Whether that is damage.
     pub damaged: bool,
+    /// Whether it would have been compacted, had there been room and had the disk done as it was told.
+    pub failed: bool,
 }

@@ -32,7 +32,7 @@ pub(crate) async fn compact(
             None => AFTER_FAILURE,
             Some(step) => {
                 if let Some((pack, outcome)) = step.pack {
-                    tell(pack, &outcome, &freed);
+                    tell(&work, pack, &outcome, &freed);
                 }
                 if step.is_idle { interval } else { pause(step.bytes, rate) }
             }
@@ -43,7 +43,7 @@ pub(crate) async fn compact(
     }
 }
 
-fn tell(pack: u32, outcome: &PackOutcome, freed: &AtomicU64) {
+fn tell(work: &Background, pack: u32, outcome: &PackOutcome, freed: &AtomicU64) {
     match outcome {
         PackOutcome::Shorter(bytes) => {
             freed.fetch_add(*bytes, Relaxed);
@@ -59,5 +59,13 @@ fn tell(pack: u32, outcome: &PackOutcome, freed: &AtomicU64) {
             what = damage.what,
             "a pack that is not as it was stored is not compacted"
         ),
+        PackOutcome::NoRoom => {
+            work.failures.fetch_add(1, Relaxed);
+            tracing::warn!(pack, "there is no room to compact a pack");
+        }
+        PackOutcome::Failed(why) => {
+            work.failures.fetch_add(1, Relaxed);
+            tracing::error!(pack, why, "compacting a pack failed");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -49,7 +49,11 @@ pub(crate) async fn compact(
     store: &Store,
     locked: &[u64],
 ) -> Result<Vec<(u32, PackOutcome)>, StoreError> {
-    let mut compaction = compaction(store, locked);
+    rest(&mut compaction(store, locked)).await
+}
+
+/// Steps until there is nothing to do.
+async fn rest(compaction: &mut Compaction) -> Result<Vec<(u32, PackOutcome)>, StoreError> {
     let mut packs = Vec::new();
     loop {
         let step = compaction.step(1500).await?;
@@ -388,26 +392,125 @@ async fn a_ledger_that_contradicts_itself_or_the_log_drops_nothing() {
     verify(&store, &told, "left alone").await;
 }
 
+/// A store with two packs of which half is dead, and a further pack.
+async fn two_half_dead() -> (SimulatedVolume, Store, Told) {
+    let (volume, _, store, mut told) = half_dead().await;
+    told.put_mixed(&store, 30..34).await.unwrap();
+    told.put(&store, 1, 40, 100).await.unwrap();
+    for number in [30, 32] {
+        told.delete(&store, 1, number).await.unwrap();
+    }
+    store.ledger().purge(9).await.unwrap();
+    (volume, store, told)
+}
+
+/// A sector that cannot be read kept all later packs from ever being compacted.
 #[tokio::test]
-async fn without_room_for_the_new_pack_the_old_one_stays_and_is_not_tried_again_and_again() {
+async fn a_pack_that_cannot_be_read_is_left_alone_and_the_next_one_goes_on() {
+    let (volume, store, told) = two_half_dead().await;
+    volume.set_unreadable(Some(PACK));
+    let mut compaction = compaction(&store, &[]);
+    match &rest(&mut compaction).await.unwrap()[..] {
+        [(1, PackOutcome::Failed(why)), (2, PackOutcome::Shorter(_))] => {
+            assert!(why.contains(PACK) && why.contains("does not answer"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(rest(&mut compaction).await.unwrap(), [], "not read again and again");
+    volume.set_unreadable(None);
+    let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
+    verify(&store, &told, "readable again").await;
+}
+
+/// A compacted pack is read before it is surveyed.
+#[tokio::test]
+async fn a_pack_without_a_readable_list_of_gaps_is_left_alone_and_the_next_one_goes_on() {
+    let (volume, ledger, store, mut told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    compact(&store, &[]).await.unwrap();
+    told.put_mixed(&store, 30..34).await.unwrap();
+    told.put(&store, 1, 40, 100).await.unwrap();
+    for number in [13, 30, 32] {
+        told.delete(&store, 1, number).await.unwrap();
+    }
+    store.ledger().purge(9).await.unwrap();
+    store.close().await;
+    volume.change(COMPACTED, |bytes| bytes.fill(0));
+    let store = open(&volume, &ledger).await.unwrap();
+    let outcome = compact(&store, &[]).await.unwrap();
+    let [(1, PackOutcome::Damaged(damage)), (2, PackOutcome::Shorter(_))] = &outcome[..] else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(damage.place, COMPACTED);
+}
+
+#[tokio::test]
+async fn without_room_for_the_new_pack_the_old_one_stays() {
     let (volume, _, store, told) = half_dead().await;
     store.ledger().purge(9).await.unwrap();
     for room in (0..6000).step_by(389) {
         volume.set_room(Some(room));
-        let mut compaction = compaction(&store, &[]);
-        let failed = loop {
-            match compaction.step(1000).await {
-                Ok(step) => assert!(step.pack.is_none() && !step.is_idle, "{room}: {step:?}"),
-                Err(error) => break error,
-            }
-        };
-        assert!(matches!(failed, StoreError::Full { .. }), "{failed}");
-        assert!(compaction.step(1000).await.unwrap().is_idle);
+        assert_eq!(compact(&store, &[]).await.unwrap(), [(1, PackOutcome::NoRoom)], "{room}");
         assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"]);
         verify(&store, &told, "full").await;
     }
     volume.set_room(None);
     let outcome = compact(&store, &[]).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
+}
+
+/// A pack without room kept the others from giving room back, and was never tried again.
+#[tokio::test]
+async fn a_pack_without_room_is_tried_again_when_another_is_shorter_and_at_the_next_look() {
+    let (volume, store, told) = two_half_dead().await;
+    volume.set_room(Some(6000));
+    let mut compaction = compaction(&store, &[]);
+    let no_room = [(1, PackOutcome::NoRoom), (2, PackOutcome::NoRoom)];
+    assert_eq!(rest(&mut compaction).await.unwrap(), no_room);
+    assert_eq!(rest(&mut compaction).await.unwrap(), no_room, "the next look");
+    let first = compaction.step(1500).await.unwrap();
+    assert!(first.pack.is_none() && !first.is_idle, "{first:?}");
+    let mut outcomes = Vec::new();
+    while outcomes.is_empty() {
+        outcomes.extend(compaction.step(1500).await.unwrap().pack);
+    }
+    volume.set_room(None);
+    outcomes.extend(rest(&mut compaction).await.unwrap());
+    let [(1, PackOutcome::NoRoom), (2, PackOutcome::Shorter(_)), (1, PackOutcome::Shorter(_))] =
+        outcomes[..]
+    else {
+        panic!("{outcomes:?}");
+    };
+    verify(&store, &told, "with room").await;
+}
+
+/// Says yes until the lock is gone.
+#[derive(Debug, Default)]
+struct LockedUntil {
+    gone: AtomicBool,
+}
+
+#[async_trait]
+impl VaultLocks for LockedUntil {
+    async fn is_locked(&self, _: VaultNumber) -> Result<bool, StoreError> {
+        Ok(!self.gone.load(Ordering::SeqCst))
+    }
+}
+
+/// Reading a pack again to find the same lock would keep the disk busy for nothing.
+#[tokio::test]
+async fn a_locked_pack_is_looked_at_again_when_the_lock_is_gone_and_not_before() {
+    let (_, _, store, mut told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let locks = Arc::new(LockedUntil::default());
+    let mut compaction = Compaction::new(&store, Arc::<LockedUntil>::clone(&locks));
+    assert_eq!(rest(&mut compaction).await.unwrap(), [(1, PackOutcome::Locked(VaultNumber(1)))]);
+    told.delete(&store, 1, 13).await.unwrap();
+    store.ledger().purge(9).await.unwrap();
+    assert!(compaction.step(1500).await.unwrap().is_idle, "although more of it is dead");
+    locks.gone.store(true, Ordering::SeqCst);
+    let outcome = rest(&mut compaction).await.unwrap();
     assert!(matches!(outcome[..], [(1, PackOutcome::Shorter(_))]), "{outcome:?}");
 }
 

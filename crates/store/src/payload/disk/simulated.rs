@@ -45,6 +45,8 @@ struct State {
     out_of_descriptors: bool,
     /// Bytes left on the volume.
     room: Option<u64>,
+    /// The medium does not give this file's bytes.
+    unreadable: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +114,10 @@ impl SimulatedVolume {
 
     pub(crate) fn set_room(&self, bytes: Option<u64>) {
         self.state().room = bytes;
+    }
+
+    pub(crate) fn set_unreadable(&self, path: Option<&str>) {
+        self.state().unreadable = path.map(str::to_owned);
     }
 
     /// All files, as they are written.
@@ -312,6 +318,9 @@ struct SimulatedFile {
 impl VolumeFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.volume.alive()?;
+        if state.unreadable.as_ref() == Some(&self.path) {
+            return Err(io::Error::other("the medium does not answer"));
+        }
         let bytes = state.files[self.file].written.get(offset as usize..).unwrap_or_default();
         let count = bytes.len().min(buffer.len());
         buffer[..count].copy_from_slice(&bytes[..count]);
