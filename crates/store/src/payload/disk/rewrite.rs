@@ -45,7 +45,14 @@ pub(super) fn begin(
         return Ok(None);
     }
     let Some(source) = packs.open(number)? else { return Ok(None) };
-    let len = source.len(packs.disk())?;
+    let disk = packs.disk();
+    let free = disk.volume().free_bytes();
+    let free = free.map_err(|error| disk.failed("looking for room beside", &source.path, error))?;
+    if free < source.file_len(disk)? {
+        // About half of that is needed; the rest is for those who store something meanwhile.
+        return Err(StoreError::Full { path: disk.volume().root().join(&source.path) });
+    }
+    let len = source.len(disk)?;
     let phase = Phase::Survey(Surveying::default());
     Ok(Some(Rewriting {
         work: Some(Box::new(Rewrite { packs, source, len, dead, phase, _owned: owned })),

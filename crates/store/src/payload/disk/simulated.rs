@@ -297,6 +297,10 @@ impl Volume for SimulatedVolume {
             .collect())
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.alive()?.room.unwrap_or(u64::MAX))
+    }
+
     fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.alive()?;
         state.files.push(Content::new(bytes.to_vec()));

@@ -36,6 +36,9 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
     /// Lists a folder, in no order; the empty path is the root.
     fn entries(&self, path: &str) -> io::Result<Vec<VolumeEntry>>;
 
+    /// Bytes that can still be written, as far as the system knows; more than there can be where it does not.
+    fn free_bytes(&self) -> io::Result<u64>;
+
     /// Puts a small file in place, durable, so that a crash leaves the old one or the new one.
     fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
 }
@@ -138,6 +141,12 @@ impl Volume for Folder {
             found.push(VolumeEntry { name, is_dir: entry.file_type()?.is_dir() });
         }
         Ok(found)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        // Some file systems over a network count nothing.
+        Ok(if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
     }
 
     fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
