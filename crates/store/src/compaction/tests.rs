@@ -215,6 +215,44 @@ async fn a_lock_that_comes_while_a_pack_is_written_leaves_the_pack_as_it_is() {
     verify(&store, &told, "locked").await;
 }
 
+/// Knows no lock. Something happens when it is asked for the last time, before the switch.
+#[derive(Debug)]
+struct BeforeTheSwitch(SimulatedVolume, fn(&SimulatedVolume));
+
+#[async_trait]
+impl VaultLocks for BeforeTheSwitch {
+    async fn is_locked(&self, _: VaultNumber) -> Result<bool, StoreError> {
+        if packs(&self.0).iter().any(|path| path == COMPACTED) {
+            self.1(&self.0);
+        }
+        Ok(false)
+    }
+}
+
+#[tokio::test]
+async fn a_switch_that_fails_leaves_one_file_of_the_pack() {
+    let (volume, _, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let somebody_changes_it = |volume: &SimulatedVolume| {
+        volume.change(COMPACTED, |bytes| bytes.truncate(10));
+    };
+    let locks = Arc::new(BeforeTheSwitch(volume.clone(), somebody_changes_it));
+    let outcome = rest(&mut Compaction::new(&store, locks)).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Damaged(_))]), "{outcome:?}");
+    assert_eq!(packs(&volume), [PACK, "packs/00000002.pack"]);
+
+    // Then the old one has gone already.
+    let its_name_cannot_be_synced = |volume: &SimulatedVolume| volume.set_out_of_descriptors(true);
+    let locks = Arc::new(BeforeTheSwitch(volume.clone(), its_name_cannot_be_synced));
+    let outcome = rest(&mut Compaction::new(&store, locks)).await.unwrap();
+    assert!(matches!(outcome[..], [(1, PackOutcome::Failed(_))]), "{outcome:?}");
+    assert_eq!(packs(&volume), [COMPACTED, "packs/00000002.pack"]);
+    volume.set_out_of_descriptors(false);
+    verify(&store, &told, "switched").await;
+    assert_eq!(compact(&store, &[]).await.unwrap(), []);
+    assert_eq!(store.stat().await.unwrap().ledger.dead_bytes, 0);
+}
+
 #[tokio::test]
 async fn what_a_job_needs_and_what_was_refused_is_kept() {
     let (volume, _, store, mut told) = half_dead().await;
