@@ -29,8 +29,8 @@ pub(crate) enum Store {
     Scrub(Data),
     /// Give the room back that deleted archives take in packs, also beside a server that owns the store
     ///
-    /// Archives of up to 1 MiB lie in packs of 1 GiB. A pack that is full and of which at least half is deleted is written anew
-    /// without what was deleted. Packs with archives of a vault that has a lock are never touched. As much room as a pack takes
+    /// Archives of up to 1 MiB lie in packs of 1 GiB. A pack that is full and of which at least half is deleted, and shown by no
+    /// inventory or job any more, is written anew without that. Packs with archives of a vault that has a lock are never touched. As much room as a pack takes
     /// is needed until it is done.
     Compact(Data),
     /// Make the ledger again from the payload side, after it was lost or damaged
@@ -357,7 +357,7 @@ async fn compact(data: &Data, session: &Session) -> anyhow::Result<Exit> {
     let freed: u64 = packs.iter().map(|pack| pack.freed_bytes).sum();
     let done = packs.iter().filter(|pack| pack.left_alone.is_none()).count() as u64;
     session.progress.note(match packs.len() {
-        0 => "no pack is full and at least half deleted: nothing was changed".to_owned(),
+        0 => "no pack is full and at least half of it deleted and shown by no inventory or job any more: nothing was changed".to_owned(),
         _ => format!("compacted {}: {} given back", count(done, "pack"), size(freed)),
     });
     if packs.iter().any(|pack| pack.damaged) {

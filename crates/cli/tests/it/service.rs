@@ -76,7 +76,7 @@ fn the_owner_commands_work_beside_a_server_and_without_it() {
     assert!(!sandbox.store().join("control.sock").exists());
 
     // Without it.
-    sandbox.ok(["store", "compact"]).says("nothing was changed");
+    sandbox.ok(["store", "compact"]).says("no inventory or job").says("nothing was changed");
     assert_eq!(sandbox.ok(["user", "policy", "get", "ann", "look"]).text().trim(), READ_ONLY);
     let key = session["access_key"].as_str().unwrap();
     sandbox.fails(2, ["key", "revoke", key]).says("--yes");
