@@ -68,6 +68,7 @@ pub enum PackOutcome {
 pub struct Compaction {
     store: Store,
     locks: Arc<dyn VaultLocks>,
+    gives_way: bool,
     work: Option<Work>,
     /// Packs that were left alone, how much of them was dead then, and why.
     left_alone: BTreeMap<u32, (u64, PackOutcome)>,
@@ -93,7 +94,14 @@ struct Begun {
 impl Compaction {
     /// Returns a compaction that has looked at no pack yet. `locks` is asked before anything of a pack is changed.
     pub fn new(store: &Store, locks: Arc<dyn VaultLocks>) -> Self {
-        Self { store: store.clone(), locks, work: None, left_alone: BTreeMap::new() }
+        let (store, left_alone) = (store.clone(), BTreeMap::new());
+        Self { store, locks, gives_way: false, work: None, left_alone }
+    }
+
+    /// Gives up its pack at the next step when another compaction, which does not give way, waits.
+    #[must_use]
+    pub fn giving_way(self) -> Self {
+        Self { gives_way: true, ..self }
     }
 
     /// Goes on with a pack, or with the next one that is worth it: sealed, known to the ledger to its end, and at least
@@ -105,6 +113,12 @@ impl Compaction {
     ///
     /// `Closed` for a store that is closed, or only looked at; `Fenced` after a sync that failed; those of the ledger.
     pub async fn step(&mut self, budget_bytes: u64) -> Result<CompactionStep, StoreError> {
+        if self.gives_way
+            && self.store.is_compaction_awaited()
+            && let Some(work) = self.work.take()
+        {
+            work.rewrite.abandon().await?;
+        }
         let begun = match self.work.take() {
             Some(work) => Begun { pack: work.pack, dead_bytes: work.dead_bytes, work: Ok(work) },
             None => match self.next().await? {
@@ -135,7 +149,7 @@ impl Compaction {
 
     /// Finds the next pack and begins with it.
     async fn next(&mut self) -> Result<Option<Begun>, StoreError> {
-        let held = Arc::new(self.store.hold_for_compaction().await?);
+        let held = Arc::new(self.store.hold_for_compaction(self.gives_way).await?);
         let (ledger, payload) = (self.store.ledger(), self.store.payload());
         let applied = ledger.mark().await?;
         let sealed: BTreeMap<u32, u64> = payload.sealed_packs().await?.into_iter().collect();

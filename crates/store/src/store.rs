@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::available_parallelism,
 };
@@ -59,6 +59,8 @@ struct Inner {
     last_number: AtomicU64,
     /// Held by who rewrites a pack.
     compacting: Arc<AsyncMutex<()>>,
+    /// How many wait for that to whom it is to be left.
+    compaction_awaited: AtomicUsize,
     closed: AtomicBool,
     lock: Mutex<Option<Arc<Lock>>>,
 }
@@ -88,6 +90,22 @@ pub(crate) struct Home {
 pub(crate) struct Held {
     _lock: Option<Arc<Lock>>,
     _one_at_a_time: OwnedMutexGuard<()>,
+}
+
+/// Counts one who waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Counts and sizes for `store stat`.
@@ -159,6 +177,7 @@ impl Store {
                 ahead: AsyncMutex::new(Vec::new()),
                 last_number: AtomicU64::new(last_number),
                 compacting: Arc::default(),
+                compaction_awaited: AtomicUsize::new(0),
                 closed: AtomicBool::new(false),
                 lock: Mutex::new(lock),
             }),
@@ -256,9 +275,11 @@ impl Store {
     }
 
     /// Waits until nobody rewrites a pack, and returns what has to be kept as long as one is written: others wait for it, and
-    /// the folder is this process's.
-    pub(crate) async fn hold_for_compaction(&self) -> Result<Held, StoreError> {
+    /// the folder is this process's. Who gives way waits without being in anybody's way.
+    pub(crate) async fn hold_for_compaction(&self, gives_way: bool) -> Result<Held, StoreError> {
+        let waiting = (!gives_way).then(|| Waiting::new(&self.inner.compaction_awaited));
         let one_at_a_time = Arc::clone(&self.inner.compacting).lock_owned().await;
+        drop(waiting);
         let lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_open = self.is_writable() && !self.inner.closed.load(Ordering::SeqCst);
         if is_open {
@@ -266,6 +287,11 @@ impl Store {
         } else {
             Err(StoreError::Closed)
         }
+    }
+
+    /// Whether somebody waits to whom who gives way is to leave the rewriting of packs.
+    pub(crate) fn is_compaction_awaited(&self) -> bool {
+        self.inner.compaction_awaited.load(Ordering::SeqCst) > 0
     }
 
     fn database(&self) -> Option<&SqliteLedger> {

@@ -16,14 +16,14 @@ use super::scrub::{AFTER_FAILURE, budget, pause};
 use crate::background::Background;
 
 /// Compacts what is worth it, reading at most `rate` bytes in a second, until the end. With nothing left to do it looks
-/// again after `interval`. `freed` counts the bytes that were given back.
+/// again after `interval`. It gives way to a compaction that the owner asks for. `freed` counts the bytes that were given back.
 pub(crate) async fn compact(
     work: Background,
     rate: NonZeroU64,
     interval: Duration,
     freed: Arc<AtomicU64>,
 ) {
-    let mut compaction = work.engine.compaction();
+    let mut compaction = work.engine.compaction().giving_way();
     let budget = budget(rate);
     loop {
         let step = work.stop.run_until_cancelled(compaction.step(budget)).await;

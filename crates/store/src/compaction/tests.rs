@@ -358,6 +358,34 @@ async fn one_compaction_at_a_time_and_one_that_is_given_up_is_done_by_the_next()
     assert!(matches!(last.step(1500).await, Err(StoreError::Closed)));
 }
 
+/// The owner's command waited as long as the background, at its rate, needed for a pack.
+#[tokio::test]
+async fn who_gives_way_leaves_its_pack_to_another_who_waits() {
+    let (volume, _, store, told) = half_dead().await;
+    store.ledger().purge(9).await.unwrap();
+    let mut background = compaction(&store, &[]).giving_way();
+    while !packs(&volume).iter().any(|path| path == COMPACTED) {
+        background.step(1500).await.unwrap();
+    }
+    let mut owners = compaction(&store, &[]);
+    let mut waiting = Box::pin(owners.step(1500));
+    assert!((&mut waiting).now_or_never().is_none());
+    let mut given_up = Box::pin(background.step(1500));
+    // It waits now, and its pack can be had.
+    let step = tokio::select! {
+        biased;
+        step = &mut given_up => panic!("{step:?}"),
+        step = &mut waiting => step.unwrap(),
+    };
+    assert!(step.pack.is_none() && !step.is_idle);
+    assert!(packs(&volume).iter().all(|path| path != COMPACTED), "it has cleared up");
+    drop(waiting);
+    let (outcome, step) = tokio::join!(rest(&mut owners), given_up);
+    assert!(matches!(outcome.unwrap()[..], [(1, PackOutcome::Shorter(_))]));
+    assert!(step.unwrap().is_idle);
+    verify(&store, &told, "given up").await;
+}
+
 #[tokio::test]
 async fn a_damaged_pack_is_left_alone_wherever_it_is_damaged() {
     let (volume, _, store, _) = half_dead().await;
