@@ -686,6 +686,36 @@ async fn a_compacted_file_is_kept_beside_an_older_one_that_is_damaged() {
     }
 }
 
+/// Until the next opening an older file that is put beside a compacted one is taken for the pack.
+#[tokio::test]
+async fn a_compaction_of_an_older_file_keeps_the_compacted_one_beside_it() {
+    let (volume, ledger) = (SimulatedVolume::new(), Arc::new(MemoryLedger::new()));
+    let store = open(&volume, &ledger).await.unwrap();
+    let mut told = Told::default();
+    done(store.commit(vault(1).entry, Bytes::new()).await).unwrap();
+    told.put_mixed(&store, 13..17).await.unwrap();
+    told.put(&store, 1, 20, 100).await.unwrap();
+    let old = content(&volume, PACK);
+    let end = place_of(&store, 14).await.at.offset as usize;
+    for number in [14, 16] {
+        told.delete(&store, 1, number).await.unwrap();
+    }
+    store.ledger().purge(9).await.unwrap();
+    compact(&store, &[]).await.unwrap();
+    store.close().await;
+    let store = open(&volume, &ledger).await.unwrap();
+    let new = content(&volume, COMPACTED);
+    volume.create(PACK).unwrap().write_at(&old[..end], 0).unwrap();
+    told.delete(&store, 1, 13).await.unwrap();
+    store.ledger().purge(9).await.unwrap();
+    let outcome = compact(&store, &[]).await.unwrap();
+    let [(1, PackOutcome::Damaged(damage))] = &outcome[..] else { panic!("{outcome:?}") };
+    assert!(damage.what.contains("backup"), "{damage}");
+    assert_eq!(content(&volume, COMPACTED), new);
+    volume.remove(PACK).unwrap();
+    verify(&store, &told, "moved away").await;
+}
+
 /// Opening and checking must say that the damaged file is to be moved away from the other one.
 async fn refused(volume: &SimulatedVolume, ledger: &Arc<MemoryLedger>, damaged: &str, other: &str) {
     let Err(StoreError::Damaged(why)) = open(volume, ledger).await else {

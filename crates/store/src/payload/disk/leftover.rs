@@ -60,7 +60,7 @@ fn beside(packs: &Packs) -> Result<Vec<(u32, u32, u32)>, StoreError> {
 }
 
 /// Succeeds when nothing is lost without the file of generation `left`.
-fn judge(packs: &Packs, number: u32, current: u32, left: u32) -> Result<(), StoreError> {
+pub(super) fn judge(packs: &Packs, number: u32, current: u32, left: u32) -> Result<(), StoreError> {
     let disk = packs.disk();
     let (path, left_path) = (pack_path(number, current), pack_path(number, left));
     let left = match packs.open_generation(number, left) {

@@ -21,6 +21,7 @@ use crate::{
         disk::{
             fenced::{blocking, damaged},
             gaps::{Gap, Gaps, Side},
+            leftover,
             log::Log,
             pack::{PackFile, Packs, pack_path},
             record::{HEADER_LEN, Header},
@@ -263,7 +264,8 @@ impl Rewrite {
             .ok_or_else(|| damaged(&self.source.path, "its gaps would overlap"))?;
         let file = match disk.volume().create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // An attempt before this one was given up.
+                // An attempt before this one was given up, or the source is an older file that somebody has put there.
+                leftover::judge(&self.packs, number, self.source.generation, generation)?;
                 disk.volume().remove(&path).and_then(|()| disk.volume().create(&path))
             }
             created => created,
