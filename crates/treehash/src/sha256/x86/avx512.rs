@@ -9,6 +9,7 @@ use std::arch::x86_64::{
 
 use super::super::kernels::{Columns, Lanes, MAX_LANES};
 use super::super::{Block, ROUND_CONSTANTS, sixteen_times};
+use super::fetch_ahead;
 use super::rounds::lanes;
 
 /// Returns the kernels, where the processor has AVX-512 F and BW.
@@ -111,6 +112,7 @@ fn load_message(messages: &[&[Block]; 16], index: usize) -> [__m512i; 16] {
         _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
     let mut blocks = [splat(0); 16];
     for (register, message) in blocks.iter_mut().zip(messages) {
+        fetch_ahead(message, index);
         // SAFETY: reads the 64 bytes of the block, of any alignment.
         let bytes = unsafe { _mm512_loadu_si512(message[index].as_ptr().cast()) };
         *register = _mm512_shuffle_epi8(bytes, big_endian);

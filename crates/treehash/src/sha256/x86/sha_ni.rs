@@ -11,6 +11,7 @@ use std::arch::x86_64::{
 
 use super::super::kernels::Streams;
 use super::super::{Block, ROUND_CONSTANTS, State, sixteen_times};
+use super::fetch_ahead;
 
 /// Returns the kernels, where the processor has SHA-NI.
 pub(super) fn detected() -> Option<&'static dyn Streams> {
@@ -63,6 +64,7 @@ fn advance<const S: usize, const M: usize>(states: [&mut State; S], messages: [&
         let before = halves;
         let mut words = [[load_words(&[0; 4]); 4]; M];
         for (words, blocks) in words.iter_mut().zip(messages) {
+            fetch_ahead(blocks, index);
             *words = load_message(&blocks[index]);
         }
         macro_rules! four_rounds {
