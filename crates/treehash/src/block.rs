@@ -22,7 +22,7 @@ const MAX_IDLE: usize = 8;
 const SHORT_BYTES: usize = 64 << 10;
 
 /// A place to take blocks from; clones share what is free. It does not limit how many are in use, and keeps what was in
-/// use until [`trim`](Self::trim): transfers give back and take again many at a time.
+/// use for a second or so after the last of it was: transfers give back and take again many at a time.
 #[derive(Clone, Default)]
 pub struct Blocks {
     state: Arc<Mutex<State>>,
