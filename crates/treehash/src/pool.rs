@@ -16,6 +16,7 @@
 //! that floor of less than one leaf per stream is memory outside the budget. Waiting streams are served first come,
 //! first served.
 
+mod progress;
 mod stream;
 mod work;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::HashPool;
-use super::work::{Leaf, Progress};
+use super::progress::{Leaf, Progress};
 use crate::chain::Chain;
 use crate::hash::{LinearHash, TreeHash};
 use crate::hasher::{Hashed, Roles};
