@@ -1,11 +1,11 @@
 //! The hashing service: many streams, few threads, one byte budget.
 //!
-//! A [`HashStream`] cuts what is submitted into leaves (slices of the caller's buffer where it can) and queues each
-//! one as soon as the budget has room for it. Without a linear hash, workers take leaves of any stream, several at once,
-//! for the lanes of the kernel: few leaves wait for more of them, until a stream ends or the budget runs out. With one, the leaves of a stream are a queue of their own, the *chain*, that one worker
-//! at a time advances, in order: it makes both hashes of a leaf in one pass, and those of as many streams as fit into the
-//! lanes together. Only when a chain falls behind do idle workers take over the leaves at its end, and leave to it the
-//! linear hash alone.
+//! A [`HashStream`] cuts what is submitted into leaves (slices of the caller's buffer where it can) and queues each one
+//! as soon as the budget has room for it. Without a linear hash, workers take leaves of any stream, several at once,
+//! for the lanes of the kernel: few leaves wait for more of them, until a stream ends or the budget runs out. With one,
+//! the leaves of a stream are a queue of their own, the *chain*, that one worker at a time advances, in order: it makes
+//! both hashes of a leaf in one pass, and those of as many streams as fit into the lanes together. Only when a chain
+//! falls behind do idle workers take over the leaves at its end, and leave to it the linear hash alone.
 //!
 //! # Why it cannot deadlock
 //!

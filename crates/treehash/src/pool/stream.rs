@@ -76,6 +76,7 @@ impl HashStream {
         let hurry = (!self.roles.linear).then(|| self.pool.inner.queue.hurry());
         let (leaves, chain) = self.progress.ended(self.queued).await;
         drop(hurry);
+        self.queued = 0;
         self.hashed(leaves, &chain)
     }
 
@@ -110,7 +111,7 @@ impl HashStream {
 impl Drop for HashStream {
     fn drop(&mut self) {
         self.progress.cancel();
-        if !self.roles.linear {
+        if !self.roles.linear && self.queued > 0 {
             self.pool.inner.queue.forget_cancelled();
         }
     }

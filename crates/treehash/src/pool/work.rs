@@ -362,8 +362,7 @@ mod tests {
         push(&queue, &progress, 0, false);
         let few = leaves(take(&queue));
         assert_eq!(few, usize::from(!kernels().has_lanes(MAX_LANES)));
-        let begun = 1;
-        for index in begun..=MAX_LANES {
+        for index in 1..=MAX_LANES {
             push(&queue, &progress, index, false);
         }
         let mut taken = few;
