@@ -3,7 +3,11 @@
 //! Peers that are clients or moto's server come from [`tools`]; nginx, Garage, OpenSSL and valgrind are used where they are
 //! installed, and what is not there is a row that says so.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result};
 
@@ -39,10 +43,15 @@ pub(crate) fn guards(steps: &mut Steps, icefield: &Path) -> Result<()> {
     let mut kernels =
         cargo(&["bench", "--locked", "--quiet", "-p", "icefield-treehash", "--bench", "guard"]);
     steps.run("kernels beside the library", &mut kernels);
+    let asked = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status();
+    if asked.is_err() {
+        steps.skip("instructions", "valgrind is not installed");
+        return Ok(());
+    }
     let mut build = cargo(&["build", "--release", "--locked", "-p", "icefield-bench"]);
     if steps.run("release build of icefield-bench", &mut build) {
         let folder = icefield.parent().and_then(Path::parent).context("no target folder")?;
-        let mut command = std::process::Command::new(release_binary("icefield-bench")?);
+        let mut command = Command::new(release_binary("icefield-bench")?);
         command.args(["--only", "guard", "--icefield"]).arg(icefield);
         command.arg("--folder").arg(folder.join("bench"));
         steps.run("instructions", &mut command);
@@ -86,7 +95,7 @@ fn peers(steps: &mut Steps, suites: &[&str], options: &[&str]) -> Result<()> {
     }
     let (program, bench) = (release_binary("icefield")?, release_binary("icefield-bench")?);
     let target = program.parent().and_then(Path::parent).context("no target folder")?;
-    let mut command = std::process::Command::new(bench);
+    let mut command = Command::new(bench);
     command.current_dir(root()).env("ICEFIELD_BIN", &program).envs(tools::provide(steps));
     command.arg("--folder").arg(target.join("bench"));
     for suite in suites {
