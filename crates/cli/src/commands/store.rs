@@ -29,9 +29,9 @@ pub(crate) enum Store {
     Scrub(Data),
     /// Give the room back that deleted archives take in packs, also beside a server that owns the store
     ///
-    /// Archives of up to 1 MiB lie in packs of 1 GiB. A pack that is full and of which at least half is deleted, and shown by no
-    /// inventory or job any more, is written anew without that. Packs with archives of a vault that has a lock are never touched. As much room as a pack takes
-    /// is needed until it is done.
+    /// Archives of up to 1 MiB lie in packs of 1 GiB. A pack that is full and of which at least half is deleted, and shown
+    /// by no inventory or job any more, is written anew without that. Packs with archives of a vault that has a lock are
+    /// never touched. As much room as a pack takes is needed until it is done.
     Compact(Data),
     /// Make the ledger again from the payload side, after it was lost or damaged
     Rebuild(Rebuild),

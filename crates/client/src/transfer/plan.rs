@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn a_target_without_a_line_gets_larger_parts() {
+        let limits = Limits { usual_part_bytes: 32 * MIB, ..Limits::of_vaults() };
+        let part = |size| match super::plan(size, None, limits) {
+            Ok(Plan::Multipart(parts)) => parts.part_size().bytes(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(part(SINGLE_MAX_BYTES + 1), 32 * MIB);
+        assert_eq!(part(1 << 40), 128 * MIB, "as everywhere");
+    }
+
+    #[test]
     fn a_thin_line_gets_small_parts_and_a_fast_one_what_it_had() {
         let part = |rate: f64, size| match super::plan(
             size,
